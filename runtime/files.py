@@ -1,0 +1,126 @@
+"""Files that appear whole or not at all: temporary name, fsync, rename."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from runtime.errors import LotteryError
+
+_HINTS = {
+    errno.ENOSPC: "free some disk space, or choose another output directory",
+    errno.EDQUOT: "the disk quota is used up: free some space, or choose another output directory",
+    errno.EACCES: "check the permissions, or choose another output directory",
+    errno.EPERM: "check the permissions, or choose another output directory",
+    errno.EROFS: "the file system is read-only: choose another output directory",
+    errno.ENOTDIR: "a file stands where a directory is needed: choose another output directory",
+    errno.EEXIST: "a file stands where a directory is needed: choose another output directory",
+}
+
+
+@contextlib.contextmanager
+def explain_os_errors(path):
+    """Turn an OSError met while writing `path` into a LotteryError with a hint."""
+    try:
+        yield
+    except OSError as error:
+        raise LotteryError(
+            f"{path}: cannot write: {error.strerror or error}", hint=_HINTS.get(error.errno)
+        ) from error
+
+
+def sha256_file(path):
+    """Return the SHA-256 of a file as 64 hex digits, reading it in 1 MiB blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sync_directory(path):
+    """Make the names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path, data):
+    """Write bytes or text so that `path` holds either the old or the new content, never a part.
+
+    Raises:
+        LotteryError: disk full, no permission, or no such directory.
+    """
+    path = Path(path)
+    if isinstance(data, str):
+        data = data.encode()
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        sync_directory(path.parent)
+
+
+def write_json(path, value):
+    """Write `value` as indented JSON, atomically. NaN is refused: it is not JSON."""
+    write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    """Read a JSON file.
+
+    Raises:
+        LotteryError: missing, unreadable, or not JSON; names the file and the line.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise LotteryError(f"{path}: cannot read: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise LotteryError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise LotteryError(f"{path}: not UTF-8 text: {error.reason}") from error
+
+
+@contextlib.contextmanager
+def atomic_directory(path):
+    """Yield a temporary sibling directory that becomes `path` when the block succeeds.
+
+    An existing `path` is replaced. On any error nothing of the temporary directory stays.
+
+    Raises:
+        LotteryError: disk full, no permission, or a file stands where a directory is needed.
+    """
+    path = Path(path)
+    with explain_os_errors(path):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            os.chmod(temporary, 0o755)
+            yield temporary
+            for file in temporary.rglob("*"):
+                sync_directory(file)
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_directory(path.parent)
