@@ -20,6 +20,10 @@ PADDING_VALUE = float(np.log(np.finfo(np.float32).eps))
 # Padding after the last real frame, so that a word cut short at the end still gets its symbols: 200 ms.
 TAIL_FRAMES = 20
 
+# Encoder frame j (40 ms) sees feature frames 4j ... 4j+6.
+SUBSAMPLING = 4
+RECEPTIVE_FRAMES = 7
+
 _FFT_SAMPLES = 512
 # First sample of frame t is t * HOP + _OFFSET: Kaldi centres frames on their hop when snip_edges is False.
 _OFFSET = HOP_SAMPLES // 2 - WINDOW_SAMPLES // 2
@@ -118,3 +122,21 @@ def fbank(samples):
     """
     extractor = Fbank()
     return np.concatenate([extractor.accept(samples), extractor.finish()])
+
+
+def num_chunks(num_frames, *, chunk_frames):
+    """Return how many chunks recognise a clip: enough to see every frame and TAIL_FRAMES of padding after the last.
+
+    Args:
+        num_frames: feature frames (10 ms) of the clip; 0 gives 0.
+        chunk_frames: encoder frames (40 ms) a chunk.
+    """
+    if num_frames == 0:
+        return 0
+    num_encoder_frames = (num_frames + TAIL_FRAMES - RECEPTIVE_FRAMES) // SUBSAMPLING + 1
+    return -(-num_encoder_frames // chunk_frames)
+
+
+def padded_frames(num_chunks, *, chunk_frames):
+    """Return the feature frames that `num_chunks` chunks read: 4 * chunk a chunk, and three more."""
+    return SUBSAMPLING * chunk_frames * num_chunks + RECEPTIVE_FRAMES - SUBSAMPLING

@@ -1,0 +1,106 @@
+"""The shape of an acoustic model, with the widths of every layer: a shrunk model is just another config."""
+
+from dataclasses import asdict, dataclass, replace
+
+from lottery_train.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockWidths:
+    """Widths of one Conformer block; 0 means that the module is absent.
+
+    Args:
+        ff1, ff2: neurons of the first and second feed-forward module.
+        heads: attention heads.
+        conv: channels of the convolution module.
+        conv_norm: channel count that the convolution's RMS norm divides by: `conv` before any shrinking.
+    """
+
+    ff1: int
+    heads: int
+    conv: int
+    ff2: int
+    conv_norm: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConformerConfig:
+    """A streaming Conformer-CTC.
+
+    Args:
+        vocab_size: symbols, the CTC blank (index 0) among them.
+        num_mels: feature bins a frame.
+        stem_width: channels between the two strided convolutions of the subsampling.
+        model_width: width of the residual stream, kept by every shrinking.
+        head_width: width of one attention head.
+        blocks: widths of each block, input first.
+        conv_kernel: taps of the depthwise convolution, odd.
+        left_context_frames: encoder frames (40 ms) before a chunk that attention sees.
+        max_chunk_frames: largest chunk with distances of its own in the relative-position bias; longer ones share the last.
+        dropout: probability, one draw a channel and utterance.
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    vocab_size: int
+    num_mels: int = 80
+    stem_width: int = 64
+    model_width: int = 128
+    head_width: int = 32
+    blocks: tuple[BlockWidths, ...]
+    conv_kernel: int = 15
+    left_context_frames: int = 64
+    max_chunk_frames: int = 32
+    dropout: float = 0.1
+
+    def __post_init__(self):
+        positive = ("vocab_size", "num_mels", "stem_width", "model_width", "head_width", "max_chunk_frames")
+        for name in positive:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected a positive integer")
+        if self.conv_kernel < 1 or self.conv_kernel % 2 == 0:
+            raise ConfigError(f"conv_kernel is {self.conv_kernel}, expected a positive odd number")
+        if self.left_context_frames < self.conv_reach:
+            raise ConfigError(f"left_context_frames is {self.left_context_frames}, expected at least {self.conv_reach}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}, expected a value in [0, 1)")
+        for number, widths in enumerate(self.blocks):
+            if min(widths.ff1, widths.heads, widths.conv, widths.ff2) < 0 or widths.conv > widths.conv_norm:
+                raise ConfigError(f"blocks[{number}] holds impossible widths: {widths}")
+
+    @property
+    def conv_reach(self):
+        """Encoder frames that the depthwise convolution sees on either side."""
+        return self.conv_kernel // 2
+
+    @property
+    def num_distances(self):
+        """Entries of one head's relative-position bias: distances -(max_chunk-1) ... left+max_chunk-1."""
+        return self.left_context_frames + 2 * self.max_chunk_frames - 1
+
+    def to_json(self):
+        """Return plain dicts and lists."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value):
+        """Rebuild a config from `to_json()` output read from an untrusted file.
+
+        Raises:
+            ConfigError: unknown, missing or ill-typed fields.
+        """
+        try:
+            blocks = tuple(BlockWidths(**{name: int(width) for name, width in block.items()}) for block in value["blocks"])
+            return cls(**{**value, "blocks": blocks})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"not a model config: {error}") from error
+
+    @classmethod
+    def uniform(cls, *, num_blocks, ff, heads, conv, **fields):
+        """Return a config whose blocks are all alike: what a dense model starts from."""
+        widths = BlockWidths(ff1=ff, heads=heads, conv=conv, ff2=ff, conv_norm=conv)
+        return cls(blocks=(widths,) * num_blocks, **fields)
+
+    def with_blocks(self, blocks):
+        """Return the same model with other block widths."""
+        return replace(self, blocks=tuple(blocks))
