@@ -1,0 +1,38 @@
+"""Scope: which parameters of a model may be pruned."""
+
+from torch import nn
+
+from lottery_train.errors import ConfigError
+
+SCOPES = ("linear", "pointwise")
+
+
+def prunable_names(model, *, scope="linear"):
+    """Return the names of the prunable weights, in module order (the order that ranking and splits use).
+
+    Args:
+        model: nn.Module.
+        scope: "linear" takes weights of modules whose type is exactly nn.Linear, which is what the paper prunes;
+            "pointwise" adds 1x1 convolutions: subclasses of nn.Linear (as the model's own pointwise convolution is)
+            and nn.Conv1d of kernel size 1 in one group.
+    Raises:
+        ConfigError: unknown scope, or the model has nothing to prune.
+    Source: Ding, Chen, Wang 2022 (nn.Linear only).
+    """
+    if scope not in SCOPES:
+        raise ConfigError(f"scope is {scope!r}, expected one of: {', '.join(SCOPES)}")
+    names, seen = [], set()
+    for path, module in model.named_modules():
+        if _is_prunable(module, scope=scope) and id(module.weight) not in seen:
+            seen.add(id(module.weight))
+            names.append(f"{path}.weight" if path else "weight")
+    if not names:
+        raise ConfigError(f"scope {scope!r} finds no prunable weight in {type(model).__name__}")
+    return tuple(names)
+
+
+def _is_prunable(module, *, scope):
+    if scope == "linear":
+        return type(module) is nn.Linear
+    is_pointwise_conv = isinstance(module, nn.Conv1d) and module.kernel_size == (1,) and module.groups == 1
+    return isinstance(module, nn.Linear) or is_pointwise_conv
