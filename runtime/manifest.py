@@ -1,0 +1,274 @@
+"""The bundle's manifest: what `manifest.json` says, checked as the untrusted input it is.
+
+Loading proves that the description is complete and of this schema version, that every file lies inside the bundle,
+and that each has the size and SHA-256 it had when it was exported.
+"""
+
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+
+from runtime.errors import BundleError, LotteryError
+from runtime.features import HOP_SAMPLES, NUM_MELS, RECEPTIVE_FRAMES, SAMPLE_RATE_HZ, SUBSAMPLING, WINDOW_SAMPLES
+from runtime.fields import Fields, short
+from runtime.files import read_json, sha256_file, write_json
+from runtime.tokenizer import MAX_SYMBOLS
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+# Limits that no real bundle comes near; they keep a hostile one from eating the memory.
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_ENTRIES = 64
+MAX_AXES = 8
+MAX_STATE_ELEMENTS = 1 << 26
+MAX_CHUNK_FRAMES = 1024
+MAX_LEFT_CONTEXT = 16384
+MAX_INITIAL = 1 << 30
+
+_REQUIRED_FILES = ("model", "tokens")
+_STATE_DTYPES = ("float32", "int64")
+_GIVE_BUNDLE = "give the directory that lottery-export wrote"
+_RE_EXPORT = "re-run lottery-export on the ticket"
+_COPY_AGAIN = "copy the whole bundle again, or re-run lottery-export on the ticket"
+# What runtime/features.py computes: a bundle that asks for anything else would be fed the wrong numbers.
+_FRONT_END = {
+    "sample_rate_hz": SAMPLE_RATE_HZ,
+    "window_ms": WINDOW_SAMPLES * 1000 // SAMPLE_RATE_HZ,
+    "hop_ms": HOP_SAMPLES * 1000 // SAMPLE_RATE_HZ,
+    "num_mels": NUM_MELS,
+    "subsampling": SUBSAMPLING,
+    "blank": 0,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """How a model is fed: sizes of a chunk in and out.
+
+    Args:
+        chunk_frames: encoder frames (40 ms) that one step returns.
+        left_context: encoder frames before a chunk that the caches hold.
+        vocab_size: symbols, blank included.
+        subsampling: feature frames an encoder frame.
+        num_mels: feature bins.
+        blank: index of the CTC blank.
+    """
+
+    chunk_frames: int
+    left_context: int
+    vocab_size: int
+    subsampling: int = SUBSAMPLING
+    num_mels: int = NUM_MELS
+    blank: int = 0
+
+    @property
+    def window_frames(self):
+        """Feature frames (10 ms) that one step reads."""
+        return (self.chunk_frames - 1) * self.subsampling + RECEPTIVE_FRAMES
+
+    @property
+    def shift_frames(self):
+        """Feature frames between the starts of two steps."""
+        return self.chunk_frames * self.subsampling
+
+    @property
+    def frame_s(self):
+        """Seconds an encoder frame stands for: 0.04."""
+        return self.subsampling * HOP_SAMPLES / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSpec:
+    """One recurrent input of the model: name, shape (-1 stands for the batch), dtype and the value it starts with."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    initial: float = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file of the bundle: path relative to the manifest, SHA-256 as 64 hex digits, size in bytes."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+    @classmethod
+    def of(cls, path, *, bundle):
+        """Describe the file `path` (relative to the directory `bundle`) as it is now."""
+        file = Path(bundle) / path
+        return cls(path=str(path), sha256=sha256_file(file), bytes=file.stat().st_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a bundle is: its model's geometry and states, its files, and where it came from.
+
+    Args:
+        name: short name for tables and transcripts.
+        created_by: program and version that wrote the bundle.
+        chunk_frames, left_context, vocab_size: see Geometry.
+        states: the model's recurrent inputs, in the order of the graph's inputs after `x`.
+        files: role -> FileEntry; roles `model` and `tokens` always, `model_int8`, `model_ort`, `parity`, `card` where present.
+        provenance: ticket, density, sizes, WER: for people and the benchmark; never acted upon.
+    """
+
+    name: str
+    created_by: str
+    chunk_frames: int
+    left_context: int
+    vocab_size: int
+    states: tuple[StateSpec, ...]
+    files: dict[str, FileEntry]
+    provenance: dict = field(default_factory=dict)
+
+    @property
+    def geometry(self):
+        """The Geometry of the model."""
+        return Geometry(chunk_frames=self.chunk_frames, left_context=self.left_context, vocab_size=self.vocab_size)
+
+    @classmethod
+    def load(cls, bundle):
+        """Read and verify a bundle directory.
+
+        Raises:
+            BundleError: not a bundle, another schema version, a wrong type or range (the field is named), a path that
+                leaves the bundle, or a file that is missing, truncated or altered.
+        """
+        path = Path(bundle) / MANIFEST_NAME
+        try:
+            manifest = cls.from_json(_read(path), source=path)
+            for entry in manifest.files.values():
+                _verify_file(entry, bundle=Path(bundle))
+        except OSError as error:
+            raise BundleError(
+                f"{error.filename or bundle}: cannot read: {error.strerror}", hint="check the permissions and the disk"
+            ) from error
+        return manifest
+
+    def write(self, bundle):
+        """Write `manifest.json` into the directory `bundle`, atomically, after checking it as load() will."""
+        path = Path(bundle) / MANIFEST_NAME
+        value = self.to_json()
+        self.from_json(value, source=path)
+        write_json(path, value)
+
+    def to_json(self):
+        """Return the JSON object of `manifest.json`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "created_by": self.created_by,
+            **_FRONT_END,
+            "chunk_frames": self.chunk_frames,
+            "left_context": self.left_context,
+            "vocab_size": self.vocab_size,
+            "states": [asdict(state) | {"shape": list(state.shape)} for state in self.states],
+            "files": {role: asdict(entry) for role, entry in self.files.items()},
+            "provenance": self.provenance,
+        }
+
+    @classmethod
+    def from_json(cls, value, *, source):
+        """Check a parsed `manifest.json` and return the Manifest; `source` names it in errors."""
+        fields = Fields(value, source=source, hint=_RE_EXPORT)
+        _check_schema_version(fields)
+        for name, supported in _FRONT_END.items():
+            if fields.integer(name, low=0, high=1 << 31) != supported:
+                raise BundleError(
+                    f"{source}: {name} is {value[name]}, this runtime computes {supported}", hint=_RE_EXPORT
+                )
+        manifest = cls(
+            name=fields.text("name"),
+            created_by=fields.text("created_by"),
+            chunk_frames=fields.integer("chunk_frames", low=1, high=MAX_CHUNK_FRAMES),
+            left_context=fields.integer("left_context", low=0, high=MAX_LEFT_CONTEXT),
+            vocab_size=fields.integer("vocab_size", low=2, high=MAX_SYMBOLS),
+            states=tuple(_state(child) for _, child in fields.children("states", list, limit=MAX_ENTRIES)),
+            files={role: _entry(child) for role, child in fields.children("files", dict, limit=MAX_ENTRIES)},
+            provenance=fields.get("provenance", dict),
+        )
+        for role in _REQUIRED_FILES:
+            if role not in manifest.files:
+                raise BundleError(f"{source}: files has no {role!r}", hint=_RE_EXPORT)
+        if len({state.name for state in manifest.states}) != len(manifest.states):
+            raise BundleError(f"{source}: two states have the same name", hint=_RE_EXPORT)
+        return manifest
+
+
+def _read(path):
+    bundle = path.parent
+    if not path.is_file():
+        if not bundle.exists():
+            raise BundleError(f"{bundle}: no such bundle", hint=_GIVE_BUNDLE)
+        if (bundle / "ticket.json").is_file():
+            raise BundleError(f"{bundle}: a ticket, not a bundle", hint=f"lottery-export {bundle} --out BUNDLE")
+        raise BundleError(f"{bundle}: not a bundle, it has no {MANIFEST_NAME}", hint=_GIVE_BUNDLE)
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes, this is no manifest", hint=_COPY_AGAIN)
+    try:
+        return read_json(path)
+    except LotteryError as error:
+        raise BundleError(str(error), hint=_COPY_AGAIN) from error
+    except (RecursionError, ValueError) as error:
+        # Nested deeper, or with longer numbers, than the parser takes.
+        raise BundleError(f"{path}: not a manifest: {error}", hint=_COPY_AGAIN) from error
+
+
+def _check_schema_version(fields):
+    version = fields.get("schema_version", int)
+    if version == SCHEMA_VERSION:
+        return
+    hint = "pip install --upgrade lottery-asr" if version > SCHEMA_VERSION else _RE_EXPORT
+    raise BundleError(
+        f"{fields.source}: a bundle from another schema version: {short(version)}, this "
+        f"lottery-asr reads {SCHEMA_VERSION}",
+        hint=hint,
+    )
+
+
+def _state(fields):
+    shape = tuple(fields.get("shape", list))
+    if len(shape) > MAX_AXES:
+        fields.fail(f"has {len(shape)} axes, at most {MAX_AXES} are supported", name="shape")
+    batch_axes = sum(1 for size in shape if size == -1)
+    num_elements = 1
+    for size in shape:
+        if type(size) is not int or not (size == -1 or 0 <= size <= MAX_STATE_ELEMENTS):
+            fields.fail(f"holds {short(size)}, expected sizes, or -1 for the batch", name="shape")
+        num_elements *= abs(size)
+    if batch_axes != 1 or num_elements > MAX_STATE_ELEMENTS:
+        fields.fail(f"is {short(shape)}, expected one -1 and at most {MAX_STATE_ELEMENTS} elements", name="shape")
+    dtype = fields.text("dtype")
+    if dtype not in _STATE_DTYPES:
+        fields.fail(f"is {dtype!r}, expected one of {', '.join(_STATE_DTYPES)}", name="dtype")
+    initial = fields.get("initial", int, float)
+    if not abs(initial) <= MAX_INITIAL or (dtype == "int64" and type(initial) is not int):
+        fields.fail(f"is {short(initial)}, expected a number of dtype {dtype}", name="initial")
+    return StateSpec(name=fields.text("name"), shape=shape, dtype=dtype, initial=initial)
+
+
+def _entry(fields):
+    path, digest = fields.text("path"), fields.text("sha256")
+    parts = PurePosixPath(path).parts
+    if "\\" in path or ":" in path or PurePosixPath(path).is_absolute() or ".." in parts or not parts:
+        fields.fail(f"is {path!r}, expected a path inside the bundle", name="path")
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        fields.fail(f"is {short(digest)}, expected 64 hex digits", name="sha256")
+    return FileEntry(path=path, sha256=digest, bytes=fields.integer("bytes", low=0, high=1 << 40))
+
+
+def _verify_file(entry, *, bundle):
+    path = bundle / entry.path
+    if not path.is_file():
+        raise BundleError(f"{path}: missing", hint=_COPY_AGAIN)
+    if not path.resolve().is_relative_to(bundle.resolve()):
+        raise BundleError(f"{path}: a link that leaves the bundle", hint="copy the bundle with links resolved: cp -rL")
+    num_bytes = path.stat().st_size
+    if num_bytes != entry.bytes:
+        change = "truncated" if num_bytes < entry.bytes else "altered"
+        raise BundleError(f"{path}: {change}: {num_bytes} bytes, the manifest says {entry.bytes}", hint=_COPY_AGAIN)
+    if sha256_file(path) != entry.sha256:
+        raise BundleError(f"{path}: altered: its SHA-256 is not the manifest's", hint=_COPY_AGAIN)

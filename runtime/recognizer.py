@@ -1,0 +1,287 @@
+"""Recognition: a shared, stateless Recognizer opens one Stream per utterance or conversation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from runtime.ctc import greedy_ctc
+from runtime.errors import BundleError
+from runtime.features import (
+    HOP_SAMPLES,
+    NUM_MELS,
+    PADDING_VALUE,
+    SAMPLE_RATE_HZ,
+    WINDOW_SAMPLES,
+    Fbank,
+    num_chunks,
+    padded_frames,
+)
+from runtime.manifest import Manifest
+from runtime.session import choose_precision, open_session
+from runtime.tokenizer import Tokenizer
+
+MIN_SAMPLE_RATE_HZ = 1000
+MAX_SAMPLE_RATE_HZ = 768000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """One recognised word.
+
+    Args:
+        text: its spelling.
+        start_s, end_s: seconds since the start of the stream, in steps of 40 ms: where its first symbol begins, and
+            where its last symbol was decided.
+        confidence: mean probability of its symbols, 0 to 1.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a stream has recognised since its last segment ended.
+
+    Args:
+        text: words with single spaces.
+        words: the same, with times.
+        ids: symbol ids, blanks and repeats removed.
+        is_final: nothing in this result will change any more.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    ids: tuple[int, ...]
+    is_final: bool
+
+
+class Recognizer:
+    """A loaded bundle.
+
+    Args:
+        bundle_path: directory that lottery-export wrote.
+        precision: "fp32", "int8", or "auto": int8 where the bundle has it.
+        backend: "onnxruntime".
+        num_threads: threads inside an operator, >= 1.
+    Raises:
+        BundleError: the bundle is missing, damaged, altered, of another schema version, or contradicts itself.
+    """
+
+    def __init__(self, bundle_path, *, precision="fp32", backend="onnxruntime", num_threads=1):
+        self.manifest = Manifest.load(bundle_path)
+        self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)
+        self.precision = choose_precision(self.manifest, precision=precision)
+        self.session = open_session(
+            bundle_path, manifest=self.manifest, precision=self.precision, backend=backend, num_threads=num_threads
+        )
+
+    def stream(self, sample_rate_hz=SAMPLE_RATE_HZ):
+        """Open a Stream for samples of any rate."""
+        return Stream(self.session, tokenizer=self.tokenizer, sample_rate_hz=sample_rate_hz)
+
+    def transcribe(self, samples, *, sample_rate_hz=SAMPLE_RATE_HZ):
+        """Recognise a whole clip: float32 mono (n,), ±1. Equal to pushing it into a stream in any pieces."""
+        stream = self.stream(sample_rate_hz=sample_rate_hz)
+        stream.accept(samples)
+        return stream.finish()
+
+
+class Stream:
+    """One utterance or one endless conversation: audio in, words out, at constant cost a chunk and constant memory.
+
+    Results do not depend on how the audio is cut into pushes, bit for bit: the resampler is push-invariant, and the
+    16 kHz signal goes to the features in blocks of exactly one model step (numpy's matrix product rounds differently
+    for other block lengths).
+
+    Args:
+        session: a Session, shared.
+        tokenizer: its symbols.
+        sample_rate_hz: rate of the samples to come.
+    Raises:
+        ValueError: sample_rate_hz is out of range.
+    """
+
+    def __init__(self, session, *, tokenizer, sample_rate_hz=SAMPLE_RATE_HZ):
+        if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
+            raise ValueError(
+                f"sample_rate_hz is {sample_rate_hz}, expected {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ}"
+            )
+        self.sample_rate_hz = sample_rate_hz
+        self._session, self._tokenizer, self._geometry = session, tokenizer, session.geometry
+        is_native = sample_rate_hz == SAMPLE_RATE_HZ
+        self._resampler = None if is_native else soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
+        self._fbank = Fbank()
+        self._state = session.initial_state(1)
+        self._num_samples = 0
+        self._blocks, self._num_waiting = [], 0
+        # The first step needs a whole window, each later one a shift more.
+        self._block_samples = (self._geometry.window_frames - 1) * HOP_SAMPLES + (WINDOW_SAMPLES + HOP_SAMPLES) // 2
+        self._features = np.zeros((0, NUM_MELS), np.float32)
+        self._num_features = 0
+        self._num_steps = 0
+        self._last = None
+        self._ids, self._frames, self._logprobs = [], [], []
+        self._segment_start = 0
+        self._num_trailing_blanks = 0
+        self._is_finished = False
+
+    @property
+    def duration_s(self):
+        """Seconds of audio accepted."""
+        return self._num_samples / self.sample_rate_hz
+
+    @property
+    def silence_s(self):
+        """Seconds since the last symbol, in audio decoded since the segment began."""
+        return self._num_trailing_blanks * self._geometry.frame_s
+
+    @property
+    def segment_s(self):
+        """Seconds of audio decoded since the segment began."""
+        return (self._num_decoded_frames - self._segment_start) * self._geometry.frame_s
+
+    @property
+    def has_text(self):
+        """Whether the segment holds any symbol."""
+        return bool(self._ids)
+
+    @property
+    def _num_decoded_frames(self):
+        return self._num_steps * self._geometry.chunk_frames
+
+    def accept(self, samples):
+        """Add audio and decode the chunks it completes.
+
+        Args:
+            samples: float32 (n,), mono, ±1, any n.
+        Returns:
+            The number of chunks decoded; result() can only have changed when it is not 0.
+        Raises:
+            ValueError: samples is not 1-D, holds NaN or infinity, or the stream is finished.
+        """
+        samples = np.asarray(samples, np.float32)
+        if samples.ndim != 1:
+            raise ValueError(f"samples has shape {samples.shape}, expected (n,): mix the channels down first")
+        if not np.isfinite(samples).all():
+            raise ValueError("samples holds NaN or infinity")
+        if self._is_finished:
+            raise ValueError("accept() after finish(): open a new stream")
+        self._num_samples += len(samples)
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples)
+        return self._accept_native(samples)
+
+    def result(self):
+        """Return what the current segment holds so far; its last word may still grow."""
+        return self._result(len(self._ids), is_final=self._is_finished)
+
+    def finish(self):
+        """Decode what is left, with padding so that the last word gets its symbols; return the final Result.
+
+        Afterwards the stream takes no more audio; calling finish() again returns the same Result.
+        """
+        if not self._is_finished:
+            self._is_finished = True
+            if self._resampler is not None:
+                self._accept_native(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._add_features(self._fbank.accept(self._take_waiting(self._num_waiting)))
+            self._add_features(self._fbank.finish())
+            chunks = num_chunks(self._num_features, chunk_frames=self._geometry.chunk_frames)
+            if chunks:
+                total = padded_frames(chunks, chunk_frames=self._geometry.chunk_frames)
+                self._add_features(np.full((total - self._num_features, NUM_MELS), PADDING_VALUE, np.float32))
+        return self.result()
+
+    def end_segment(self, *, keep_open_word=False):
+        """End a segment (at an endpoint): return its final Result and go on with empty text.
+
+        The caches and the times continue, so nothing at the seam is lost and the segments, put together, are exactly
+        what one uninterrupted stream recognises. (Starting again from empty caches would lose the beginning of a word
+        that has been heard but not yet been decided.)
+
+        Args:
+            keep_open_word: leave the last word, which may still grow, to the next segment: for a cut without silence.
+        """
+        cut = len(self._ids)
+        if keep_open_word and not self._is_finished:
+            words = self._tokenizer.words(self._ids)
+            cut = words[-1].first if words else 0
+        result = self._result(cut, is_final=True)
+        self._segment_start = self._frames[cut] if cut < len(self._frames) else self._num_decoded_frames
+        self._num_trailing_blanks = min(self._num_trailing_blanks, self._num_decoded_frames - self._segment_start)
+        for recorded in (self._ids, self._frames, self._logprobs):
+            del recorded[:cut]
+        return result
+
+    def _accept_native(self, samples):
+        """Hand 16 kHz samples to the features, one model step at a time; return the number of steps."""
+        self._blocks.append(samples)
+        self._num_waiting += len(samples)
+        steps_before = self._num_steps
+        while self._num_waiting >= self._block_samples:
+            self._add_features(self._fbank.accept(self._take_waiting(self._block_samples)))
+            self._block_samples = self._geometry.shift_frames * HOP_SAMPLES
+        return self._num_steps - steps_before
+
+    def _take_waiting(self, count):
+        waiting = np.concatenate([np.zeros(0, np.float32), *self._blocks])
+        self._blocks, self._num_waiting = [waiting[count:]], self._num_waiting - count
+        return waiting[:count]
+
+    def _add_features(self, features_TF):
+        self._num_features += len(features_TF)
+        self._features = np.concatenate([self._features, features_TF])
+        while len(self._features) >= self._geometry.window_frames:
+            self._step(self._features[: self._geometry.window_frames])
+            self._features = self._features[self._geometry.shift_frames :]
+
+    def _step(self, window_TF):
+        logprobs_NTV, self._state = self._session.step(window_TF[None], self._state)
+        chunk = greedy_ctc(logprobs_NTV[0], blank=self._geometry.blank, last=self._last)
+        self._ids.extend(chunk.ids)
+        self._frames.extend(self._num_decoded_frames + frame for frame in chunk.frames)
+        self._logprobs.extend(chunk.logprobs)
+        self._last = chunk.last
+        is_silent = chunk.num_trailing_blanks == self._geometry.chunk_frames
+        self._num_trailing_blanks = chunk.num_trailing_blanks + (self._num_trailing_blanks if is_silent else 0)
+        self._num_steps += 1
+
+    def _result(self, count, *, is_final):
+        """Spell the first `count` symbols of the segment."""
+        ids = tuple(self._ids[:count])
+        words = []
+        for word in self._tokenizer.words(ids):
+            probabilities = np.exp(self._logprobs[word.first : word.last + 1])
+            words.append(
+                Word(
+                    text=word.text,
+                    start_s=self._time_s(self._frames[word.first]),
+                    end_s=self._time_s(self._frames[word.last] + 1),
+                    confidence=float(probabilities.mean()),
+                )
+            )
+        return Result(text=" ".join(word.text for word in words), words=tuple(words), ids=ids, is_final=is_final)
+
+    def _time_s(self, frame):
+        # The padding at the end can bring symbols after the last sample.
+        return round(min(frame * self._geometry.frame_s, self.duration_s), 3)
+
+
+def _load_tokens(bundle_path, *, manifest):
+    path = Path(bundle_path) / manifest.files["tokens"].path
+    tokenizer = Tokenizer.load(path)
+    if len(tokenizer) != manifest.vocab_size:
+        raise BundleError(
+            f"{path}: {len(tokenizer)} symbols, the manifest says {manifest.vocab_size}",
+            hint="re-run lottery-export on the ticket",
+        )
+    for number, symbol in enumerate(tokenizer.symbols, start=1):
+        # A control character among the symbols could drive the terminal that shows the text.
+        if not symbol.isprintable():
+            raise BundleError(f"{path}:{number}: symbol {symbol!r} is not printable")
+    return tokenizer
