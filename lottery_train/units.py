@@ -32,7 +32,7 @@ class Member:
         index = torch.as_tensor(self.index, dtype=torch.int64)
         if index.ndim != 2:
             raise ValueError(f"{self.tensor}: index must be (size, n), got shape {tuple(index.shape)}")
-        if self.axis < 0 or index.numel() and index.min() < 0:
+        if self.axis < 0 or (index.numel() and index.min() < 0):
             raise ValueError(f"{self.tensor}: axis and indices count from 0 upwards")
         if index.unique().numel() != index.numel():
             raise ValueError(f"{self.tensor}: an index is owned twice")
@@ -93,7 +93,7 @@ class UnitGroup:
             if member.tensor not in shapes:
                 raise ConfigError(f"unit group {self.name}: the model has no parameter {member.tensor}")
             shape = tuple(shapes[member.tensor])
-            if member.axis >= len(shape) or member.index.numel() and member.index.max() >= shape[member.axis]:
+            if member.axis >= len(shape) or (member.index.numel() and member.index.max() >= shape[member.axis]):
                 raise ConfigError(
                     f"unit group {self.name}: {member.tensor} has shape {shape}, too small on axis {member.axis}"
                 )

@@ -1,15 +1,21 @@
 """Masks, and everything that decides which weights they keep."""
 
 from lottery_train.pruning.criterion import CRITERIA, Lamp, Magnitude, Random, make_criterion
-from lottery_train.pruning.granularity import GRANULARITIES, BlockGranularity, Cells, UnitGranularity, WeightGranularity
+from lottery_train.pruning.granularity import (
+    BlockGranularity,
+    Cells,
+    UnitGranularity,
+    WeightGranularity,
+    make_granularity,
+)
 from lottery_train.pruning.mask import Mask
 from lottery_train.pruning.ranking import lowest, prune
-from lottery_train.pruning.schedule import Constant, Decaying, Layerwise, Schedule
+from lottery_train.pruning.schedule import SCHEDULES, Constant, Decaying, Layerwise, Schedule, make_schedule
 from lottery_train.pruning.scope import SCOPES, prunable_names
 
 __all__ = [
     "CRITERIA",
-    "GRANULARITIES",
+    "SCHEDULES",
     "SCOPES",
     "BlockGranularity",
     "Cells",
@@ -25,6 +31,8 @@ __all__ = [
     "WeightGranularity",
     "lowest",
     "make_criterion",
+    "make_granularity",
+    "make_schedule",
     "prunable_names",
     "prune",
 ]

@@ -20,6 +20,7 @@ the highest one stays unless `allow_empty` is set.
 """
 
 import dataclasses
+import re
 from typing import Any
 
 import torch
@@ -27,8 +28,6 @@ import torch
 from lottery_train.errors import ConfigError
 from lottery_train.pruning.mask import Mask
 from lottery_train.units import UnitGroup
-
-GRANULARITIES = ("block", "unit", "weight")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -221,6 +220,24 @@ class UnitGranularity:
         odd = len(units) % multiple
         bundles = ([units[:odd]] if odd else []) + list(units[odd:].split(multiple) if len(units) > odd else ())
         return bundles if self.allow_empty else bundles[:-1]
+
+
+def make_granularity(text, *, groups=(), **options):
+    """Return the granularity that `weight`, `block:RxC` (rows x columns) or `unit` names.
+
+    Args:
+        groups: the model's unit groups, for `unit`.
+        options: further fields of UnitGranularity, for `unit`.
+    Raises:
+        ConfigError: not one of these forms.
+    """
+    if text == "weight":
+        return WeightGranularity()
+    if text == "unit":
+        return UnitGranularity(groups=groups, **options)
+    if block := re.fullmatch(r"block:([0-9]{1,4})x([0-9]{1,4})", text):
+        return BlockGranularity(rows=int(block[1]), columns=int(block[2]))
+    raise ConfigError(f"granularity is {text!r}, expected weight, unit, or block:RxC such as block:1x4")
 
 
 def _unit_scores(members, scores, mask, *, pool):

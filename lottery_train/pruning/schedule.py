@@ -10,6 +10,14 @@ import math
 from lottery_train.errors import ConfigError
 
 MAX_LEVELS = 1000
+SCHEDULES = (
+    "constant",
+    "decaying",
+    "layerwise",
+    "layerwise-decaying",
+    "layerwise-modules",
+    "layerwise-modules-decaying",
+)
 
 
 class Schedule:
@@ -254,3 +262,17 @@ def _balanced_cuts(sizes, count):
         first, last = (cuts[-1] if cuts else 0) + 1, len(sizes) - (count - part)
         cuts.append(min(range(first, last + 1), key=lambda end: abs(sums[end] - sums[-1] * part / count)))
     return cuts
+
+
+def make_schedule(name, *, rate=0.2, decay=0.9):
+    """Return the schedule of that name (see SCHEDULES); `-modules` is the parity preset, `decay` is for `-decaying`.
+
+    Raises:
+        ConfigError: unknown name, or a value out of range.
+    """
+    if name not in SCHEDULES:
+        raise ConfigError(f"schedule is {name!r}, expected one of: {', '.join(SCHEDULES)}")
+    base = Decaying(rate, decay) if name.endswith("decaying") else Constant(rate)
+    if not name.startswith("layerwise"):
+        return base
+    return Layerwise(base, split_by="modules" if "modules" in name else "parameters")

@@ -3,6 +3,7 @@
 from torch import nn
 
 from lottery_train.errors import ConfigError
+from lottery_train.models.layers import PointwiseConv
 
 SCOPES = ("linear", "pointwise")
 
@@ -13,8 +14,7 @@ def prunable_names(model, *, scope="linear"):
     Args:
         model: nn.Module.
         scope: "linear" takes weights of modules whose type is exactly nn.Linear, which is what the paper prunes;
-            "pointwise" adds 1x1 convolutions: subclasses of nn.Linear (as the model's own pointwise convolution is)
-            and nn.Conv1d of kernel size 1 in one group.
+            "pointwise" adds 1x1 convolutions: PointwiseConv, and nn.Conv1d of kernel size 1 in one group.
     Raises:
         ConfigError: unknown scope, or the model has nothing to prune.
     Source: Ding, Chen, Wang 2022 (nn.Linear only).
@@ -35,4 +35,4 @@ def _is_prunable(module, *, scope):
     if scope == "linear":
         return type(module) is nn.Linear
     is_pointwise_conv = isinstance(module, nn.Conv1d) and module.kernel_size == (1,) and module.groups == 1
-    return isinstance(module, nn.Linear) or is_pointwise_conv
+    return type(module) is nn.Linear or isinstance(module, PointwiseConv) or is_pointwise_conv
