@@ -1,0 +1,54 @@
+"""The deployed half of lottery-asr: a bundle and sound in, words out. numpy and onnxruntime, never torch.
+
+Names are loaded on first use: `import runtime` alone costs nothing.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "AudioBlocks": "audio",
+    "AudioError": "errors",
+    "BundleError": "errors",
+    "Collapse": "ctc",
+    "DeviceError": "errors",
+    "Endpoint": "endpoint",
+    "EndpointRules": "endpoint",
+    "Endpointer": "endpoint",
+    "Fbank": "features",
+    "FileEntry": "manifest",
+    "Geometry": "manifest",
+    "LotteryError": "errors",
+    "Manifest": "manifest",
+    "Microphone": "microphone",
+    "MissingExtraError": "errors",
+    "OrtSession": "session",
+    "Recognizer": "recognizer",
+    "ReplaySource": "microphone",
+    "Result": "recognizer",
+    "Session": "session",
+    "StateSpec": "manifest",
+    "Stream": "recognizer",
+    "Tokenizer": "tokenizer",
+    "Word": "recognizer",
+    "fbank": "features",
+    "greedy_ctc": "ctc",
+    "list_devices": "microphone",
+    "read_audio": "audio",
+    "read_blocks": "audio",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

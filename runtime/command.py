@@ -9,6 +9,13 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
+def print_error(error):
+    """Print a LotteryError as its message and its next step, on stderr."""
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
 def run_command(main, argv=None):
     """Run `main(argv)` and turn its outcome into an exit status.
 
@@ -25,9 +32,7 @@ def run_command(main, argv=None):
     except LotteryError as error:
         if is_debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
+        print_error(error)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -111,7 +111,7 @@ class Manifest:
         created_by: program and version that wrote the bundle.
         chunk_frames, left_context, vocab_size: see Geometry.
         states: the model's recurrent inputs, in the order of the graph's inputs after `x`.
-        files: role -> FileEntry; roles `model` and `tokens` always, `model_int8`, `model_ort`, `parity`, `card` where present.
+        files: role -> FileEntry; `model` and `tokens` always, `model_int8`, `model_ort`, `parity`, `card` if made.
         provenance: ticket, density, sizes, WER: for people and the benchmark; never acted upon.
     """
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from runtime.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from runtime.ctc import greedy_ctc
 from runtime.errors import BundleError
 from runtime.features import (
@@ -21,9 +22,6 @@ from runtime.features import (
 from runtime.manifest import Manifest
 from runtime.session import choose_precision, open_session
 from runtime.tokenizer import Tokenizer
-
-MIN_SAMPLE_RATE_HZ = 1000
-MAX_SAMPLE_RATE_HZ = 768000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +116,7 @@ class Stream:
         self._fbank = Fbank()
         self._state = session.initial_state(1)
         self._num_samples = 0
-        self._blocks, self._num_waiting = [], 0
+        self._blocks, self._num_waiting = [np.zeros(0, np.float32)], 0
         # The first step needs a whole window, each later one a shift more.
         self._block_samples = (self._geometry.window_frames - 1) * HOP_SAMPLES + (WINDOW_SAMPLES + HOP_SAMPLES) // 2
         self._features = np.zeros((0, NUM_MELS), np.float32)
@@ -164,7 +162,8 @@ class Stream:
         Raises:
             ValueError: samples is not 1-D, holds NaN or infinity, or the stream is finished.
         """
-        samples = np.asarray(samples, np.float32)
+        # A copy: the part that waits for the next push must survive a caller that reuses its buffer.
+        samples = np.array(samples, np.float32)
         if samples.ndim != 1:
             raise ValueError(f"samples has shape {samples.shape}, expected (n,): mix the channels down first")
         if not np.isfinite(samples).all():
@@ -206,11 +205,12 @@ class Stream:
 
         Args:
             keep_open_word: leave the last word, which may still grow, to the next segment: for a cut without silence.
+                A segment of a single word is cut as it is.
         """
         cut = len(self._ids)
         if keep_open_word and not self._is_finished:
             words = self._tokenizer.words(self._ids)
-            cut = words[-1].first if words else 0
+            cut = words[-1].first if len(words) > 1 else cut
         result = self._result(cut, is_final=True)
         self._segment_start = self._frames[cut] if cut < len(self._frames) else self._num_decoded_frames
         self._num_trailing_blanks = min(self._num_trailing_blanks, self._num_decoded_frames - self._segment_start)
@@ -229,7 +229,7 @@ class Stream:
         return self._num_steps - steps_before
 
     def _take_waiting(self, count):
-        waiting = np.concatenate([np.zeros(0, np.float32), *self._blocks])
+        waiting = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
         self._blocks, self._num_waiting = [waiting[count:]], self._num_waiting - count
         return waiting[:count]
 

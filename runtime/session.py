@@ -3,6 +3,7 @@
 Axes: N batch, T frames, F mel bins, V vocabulary.
 """
 
+import functools
 import os
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from runtime.errors import BundleError, LotteryError
-from runtime.manifest import MANIFEST_NAME, Geometry, Manifest
+from runtime.manifest import MANIFEST_NAME, Geometry
 
 PRECISIONS = ("auto", "fp32", "int8")
 _ROLES = {"fp32": "model", "int8": "model_int8"}
@@ -64,7 +65,7 @@ class OrtSession:
             self._session = onnxruntime.InferenceSession(
                 os.fspath(model_path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's errors share no base class below Exception
+        except _ort_errors() as error:
             raise BundleError(f"{model_path}: onnxruntime cannot load it: {error}", hint=_RE_EXPORT) from error
         self._check_inputs()
         self._check_outputs()
@@ -78,7 +79,10 @@ class OrtSession:
 
     def step(self, x_NTF, state):
         """Run one chunk; see Session.step."""
-        outputs = self._session.run(None, dict(zip(self._input_names, [x_NTF, *state], strict=True)))
+        try:
+            outputs = self._session.run(None, dict(zip(self._input_names, [x_NTF, *state], strict=True)))
+        except _ort_errors() as error:
+            raise BundleError(f"{self._path}: onnxruntime cannot run it: {error}", hint=_RE_EXPORT) from error
         return outputs[0], outputs[1:]
 
     def _fail(self, complaint):
@@ -112,6 +116,18 @@ class OrtSession:
         expected = (-1, self.geometry.chunk_frames, self.geometry.vocab_size)
         if not _shapes_agree(outputs[0].shape, expected):
             self._fail(f"log-probabilities have shape {expected}, {self._path.name} returns {_shape(outputs[0])}")
+
+
+@functools.cache
+def _ort_errors():
+    """Return onnxruntime's error classes, which share no base below Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (RuntimeError, *(kind for kind in vars(state).values() if _is_error(kind)))
+
+
+def _is_error(kind):
+    return isinstance(kind, type) and issubclass(kind, Exception)
 
 
 def _shape(argument):

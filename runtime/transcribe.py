@@ -1,0 +1,136 @@
+"""lottery-transcribe: sound files to text."""
+
+import json
+import sys
+
+from tqdm import tqdm
+
+from runtime.audio import read_blocks
+from runtime.command import EXIT_USER_ERROR, print_error, run_command
+from runtime.console import word_json
+from runtime.errors import AudioError
+from runtime.options import add_model_options, create_parser, open_recognizer
+
+# Words are printed and forgotten at least this often, so that a file of any length takes constant memory.
+_SEGMENT_S = 30.0
+_PROGRESS_DELAY_S = 2.0
+_EXAMPLES = """\
+  lottery-transcribe bundles/an4 clip.wav
+  lottery-transcribe bundles/an4 *.flac > texts.tsv         one line a file: name, tab, text
+  lottery-transcribe bundles/an4 talk.mp3 --timestamps      one line a word: start, end, confidence, word
+  lottery-transcribe bundles/an4 clip.wav --json | jq .text
+"""
+
+
+def main(argv=None):
+    """Run lottery-transcribe; return the exit status."""
+    return run_command(_main, argv)
+
+
+def _main(argv):
+    arguments = _parse(argv)
+    recognizer = open_recognizer(arguments)
+    write = _Json if arguments.json else _Timestamps if arguments.timestamps else _Text
+    is_failed = False
+    for path in arguments.files:
+        try:
+            _transcribe(path, recognizer=recognizer, writer=write(path, has_name=len(arguments.files) > 1))
+        except AudioError as error:
+            is_failed = True
+            print_error(error)
+    return EXIT_USER_ERROR if is_failed else 0
+
+
+def _parse(argv):
+    parser = create_parser(
+        "lottery-transcribe",
+        description="Transcribe sound files: any length, rate, sample format and number of channels that libsndfile "
+        "reads. Text goes to stdout. A file that cannot be read is reported, the others are still transcribed, and "
+        "the exit status is 2.",
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="directory that lottery-export wrote")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="sound file")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--timestamps", action="store_true", help="one line a word: start_s, end_s, confidence, word")
+    form.add_argument("--json", action="store_true", help="one JSON object a file: text, and words with times")
+    add_model_options(parser)
+    return parser.parse_args(argv)
+
+
+def _transcribe(path, *, recognizer, writer):
+    blocks = read_blocks(path)
+    stream = recognizer.stream(sample_rate_hz=blocks.sample_rate_hz)
+    try:
+        # A bar for a person who waits, nothing in a log file.
+        with tqdm(
+            total=blocks.duration_s and round(blocks.duration_s, 1),
+            desc=str(path),
+            unit="s",
+            delay=_PROGRESS_DELAY_S,
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        ) as progress:
+            for block in blocks:
+                stream.accept(block)
+                # A cut before the last of several words changes nothing in the text.
+                if stream.segment_s >= _SEGMENT_S and len(stream.result().words) > 1:
+                    writer.add(stream.end_segment(keep_open_word=True))
+                progress.update(len(block) / blocks.sample_rate_hz)
+        writer.add(stream.finish())
+    except AudioError:
+        # What was heard before the damage is still worth having.
+        writer.add(stream.finish())
+        raise
+    finally:
+        writer.finish(stream.duration_s)
+
+
+class _Text:
+    """The words of a file on one line, written as they come."""
+
+    def __init__(self, path, *, has_name):
+        self._start = f"{path}\t" if has_name else ""
+        self._is_begun = False
+
+    def add(self, result):
+        if result.text:
+            print(" " if self._is_begun else self._start, result.text, sep="", end="", flush=True)
+            self._is_begun = True
+
+    def finish(self, duration_s):
+        print("" if self._is_begun else self._start, flush=True)
+
+
+class _Timestamps:
+    """One word a line: start, end, confidence, word; tabs between."""
+
+    def __init__(self, path, *, has_name):
+        self._start = f"{path}\t" if has_name else ""
+
+    def add(self, result):
+        for word in result.words:
+            print(f"{self._start}{word.start_s:.2f}\t{word.end_s:.2f}\t{word.confidence:.3f}\t{word.text}", flush=True)
+
+    def finish(self, duration_s):
+        """Nothing: every line is complete."""
+
+
+class _Json:
+    """One JSON object a file; the words are kept until its end."""
+
+    def __init__(self, path, *, has_name):
+        self._path = str(path)
+        self._words = []
+
+    def add(self, result):
+        self._words.extend(word_json(word) for word in result.words)
+
+    def finish(self, duration_s):
+        text = " ".join(word["word"] for word in self._words)
+        value = {"file": self._path, "duration_s": round(duration_s, 3), "text": text, "words": self._words}
+        print(json.dumps(value), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
