@@ -140,8 +140,8 @@ class Mask(MutableMapping):
 
     @property
     def density(self):
-        """Fraction of the prunable weights that is kept."""
-        return self.num_kept / self.num_weights
+        """Fraction of the prunable weights that is kept; 1 where there are none."""
+        return self.num_kept / self.num_weights if self.num_weights else 1.0
 
     def density_by_layer(self):
         """Return prunable name -> fraction kept, in ranking order."""
