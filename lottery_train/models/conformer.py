@@ -71,6 +71,11 @@ class Conformer(nn.Module):
         self.blocks = nn.ModuleList([Block(config, widths) for widths in config.blocks])
         self.head = nn.Linear(config.model_width, config.vocab_size)
 
+    def set_normalisation(self, *, mean, deviation):
+        """Set the feature statistics: array (F,) of means and of standard deviations."""
+        self.subsampling.mean.copy_(torch.as_tensor(mean))
+        self.subsampling.inverse_std.copy_(1 / torch.as_tensor(deviation).clamp_min(1e-3))
+
     def forward(self, x_BTF, *, chunk):
         """Recognise whole utterances as a stream of chunks would.
 

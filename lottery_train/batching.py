@@ -1,0 +1,121 @@
+"""Batches: utterances of like length together, a pure function of (seed, epoch), so that any step can be redone alone.
+
+Shapes: B batch, T feature frames, F mel bins, U symbols.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lottery_train.augment import spec_augment
+from runtime.features import PADDING_VALUE, num_chunks, padded_frames
+
+_NEPER_PER_DB = np.log(10) / 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Padded examples.
+
+    Args:
+        features_BTF: float32, padded with PADDING_VALUE to whole chunks.
+        targets_BU: int64 symbol ids, padded with 0.
+        input_lengths, target_lengths: int64 (B,): encoder frames (whole chunks) and symbols of each example.
+        chunk: encoder frames a chunk.
+        audio_s: seconds of audio without padding.
+    """
+
+    features_BTF: torch.Tensor
+    targets_BU: torch.Tensor
+    input_lengths: torch.Tensor
+    target_lengths: torch.Tensor
+    chunk: int
+    audio_s: float
+
+    def to(self, device):
+        """Return the batch on a device."""
+        moved = {name: getattr(self, name).to(device, non_blocking=True)
+                 for name in ("features_BTF", "targets_BU", "input_lengths", "target_lengths")}
+        return Batch(**moved, chunk=self.chunk, audio_s=self.audio_s)
+
+
+def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, epoch, world_size=1):
+    """Plan one epoch.
+
+    Args:
+        batch_s: padded seconds a batch.
+        join_probability: chance that an utterance is joined with the next one drawn.
+    Returns:
+        list of batches; a batch is a list of examples, an example a tuple of (utterance, variant) pairs. The number of
+        batches is a multiple of `world_size`; process r takes every world_size-th from r.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(dataset))
+    variant = rng.integers(dataset.num_variants, size=len(dataset))
+    lengths = np.array([dataset.num_frames(number) for number in range(dataset.num_variants)])
+    joins = rng.random(len(dataset)) < join_probability
+    examples, sizes, place = [], [], 0
+    while place < len(order):
+        parts = [order[place]]
+        if joins[place] and place + 1 < len(order):
+            pair = sum(lengths[variant[u], u] for u in order[place : place + 2])
+            if pair <= max_utterance_s * 100:
+                parts.append(order[place + 1])
+        place += len(parts)
+        examples.append(tuple((int(u), int(variant[u])) for u in parts))
+        sizes.append(sum(int(lengths[variant[u], u]) for u in parts))
+    # Jitter of a tenth: neighbours change from epoch to epoch, padding stays small.
+    by_length = np.argsort(np.array(sizes) * rng.uniform(0.9, 1.1, len(sizes)), kind="stable")
+    batches = pack([examples[i] for i in by_length], [sizes[i] for i in by_length], batch_s=batch_s)
+    order = rng.permutation(len(batches))
+    order = np.concatenate([order, order[: -len(order) % world_size]])
+    return [batches[i] for i in order]
+
+
+def pack(examples, sizes, *, batch_s):
+    """Group consecutive examples so that (longest * count) stays within `batch_s` seconds; one example always fits."""
+    batches, longest = [], 0
+    for example, size in zip(examples, sizes, strict=True):
+        longest = max(longest, size)
+        if not batches or longest * (len(batches[-1]) + 1) > batch_s * 100:
+            batches.append([])
+            longest = size
+        batches[-1].append(example)
+    return batches
+
+
+def collate(dataset, examples, *, encode, chunk, rng=None, gain_db=0.0, has_spec_augment=False):
+    """Build a batch.
+
+    Args:
+        examples: tuples of (utterance, variant) pairs.
+        encode: text -> symbol ids; joined utterances are spelled as one text.
+        rng: numpy Generator of the augmentation; None for evaluation.
+    Returns:
+        Batch.
+    """
+    frames, symbols = [], []
+    for example in examples:
+        parts = [dataset.frames(utterance, variant=variant) for utterance, variant in example]
+        joined = np.concatenate(parts)
+        if rng is not None and gain_db:
+            joined = np.maximum(joined + np.float32(rng.uniform(-gain_db, gain_db) * _NEPER_PER_DB), PADDING_VALUE)
+        if has_spec_augment:
+            joined = spec_augment(joined, rng=rng)
+        frames.append(joined)
+        symbols.append(encode(" ".join(dataset.texts[utterance] for utterance, _ in example)))
+    chunks = [num_chunks(len(part), chunk_frames=chunk) for part in frames]
+    padded = np.full((len(frames), padded_frames(max(chunks), chunk_frames=chunk), frames[0].shape[1]), PADDING_VALUE, np.float32)
+    for row, part in zip(padded, frames, strict=True):
+        row[: len(part)] = part
+    ids = [torch.tensor(part, dtype=torch.int64) for part in symbols]
+    return Batch(
+        features_BTF=torch.from_numpy(padded),
+        targets_BU=torch.nn.utils.rnn.pad_sequence(ids, batch_first=True),
+        input_lengths=torch.tensor(chunks) * chunk,
+        target_lengths=torch.tensor([len(part) for part in ids]),
+        chunk=chunk,
+        audio_s=sum(len(part) for part in frames) / 100,
+    )
+

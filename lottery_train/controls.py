@@ -1,0 +1,63 @@
+"""Controls: what a ticket must beat, trained by the same code and written beside it.
+
+    random-pruning   the same number of weights, chosen by chance, from the ticket's own start
+    random-ticket    the ticket's mask, other first weights
+    no-rewinding     the ticket's mask, its parent's trained weights, fine-tuned
+    dense-small      a dense model with as many weights as the ticket has non-zeros
+"""
+
+from lottery_train.errors import ConfigError, TicketError
+from lottery_train.models.build import build_model, dense_small_config
+from lottery_train.pruning import prune
+from lottery_train.search import Start, level_epochs, rewound, train_ticket
+from lottery_train.ticket import is_ticket, load_ticket
+
+CONTROLS = ("dense-small", "no-rewinding", "random-pruning", "random-ticket")
+_OTHER_WEIGHTS = 1000
+
+
+def train_control(run, name, *, level):
+    """Train one control of the ticket of a level; a finished one is left alone.
+
+    Returns:
+        folder of the control's ticket.
+    Raises:
+        ConfigError: unknown control, or level 0 (dense needs none).
+        TicketError: the level is not finished.
+    """
+    if name not in CONTROLS:
+        raise ConfigError(f"control is {name!r}, expected one of: {', '.join(CONTROLS)}")
+    if level < 1:
+        raise ConfigError("level 0 is dense: controls stand beside levels from 1 on")
+    folder = run.out / "controls" / f"{name}_{level:02d}"
+    if is_ticket(folder):
+        return folder
+    if not is_ticket(run.level_folder(level)):
+        raise TicketError(f"{run.level_folder(level)}: no finished ticket to set a control beside")
+    ticket = load_ticket(run.level_folder(level))
+    parent = load_ticket(run.level_folder(level - 1))
+    common = {"level": level, "name": name}
+    if name == "random-pruning":
+        train_ticket(run, folder, config=ticket.config, mask=_random_mask(run, level=level), start=rewound(run, parent),
+                     epochs=level_epochs(run), **common)
+    elif name == "random-ticket":
+        train_ticket(run, folder, config=ticket.config, mask=ticket.mask, start=Start(), epochs=run.config.train.epochs,
+                     seed_offset=_OTHER_WEIGHTS, **common)
+    elif name == "no-rewinding":
+        start = Start(weights=parent.weights, is_fine_tuning=True)
+        train_ticket(run, folder, config=ticket.config, mask=ticket.mask, start=start, epochs=level_epochs(run), **common)
+    else:
+        small = dense_small_config(ticket.config, num_weights=ticket.record["sizes"]["num_nonzeros"])
+        mask = run.dense_mask(build_model(small, seed=0))
+        train_ticket(run, folder, config=small, mask=mask, start=Start(), epochs=run.config.train.epochs, **common)
+    return folder
+
+
+def _random_mask(run, *, level):
+    """Return the mask that the run's schedule and granularity give when chance ranks the weights."""
+    model = build_model(run.dense_config(), seed=run.config.train.seed)
+    criterion, granularity, schedule = run.pruning(model, criterion="random")
+    mask, weights = run.dense_mask(model), dict(model.named_parameters())
+    for round_done in range(1, level + 1):
+        mask = prune(weights, mask, criterion=criterion, granularity=granularity, schedule=schedule, level=round_done)
+    return mask

@@ -1,0 +1,105 @@
+"""Word and character error rate, with a bootstrap interval over utterances.
+
+Shapes: B batch, T encoder frames, V symbols.
+"""
+
+from dataclasses import asdict, dataclass
+
+import jiwer
+import numpy as np
+import torch
+
+from lottery_train.batching import collate, pack
+from runtime.ctc import greedy_ctc
+
+NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Error rates of a split, as fractions.
+
+    Args:
+        wer, cer: errors over reference words, characters.
+        wer_interval: 95 % percentile bootstrap over utterances.
+        loss: mean CTC loss a symbol.
+        num_utterances, num_words: size of the split.
+        word_errors, word_counts: of every utterance, in the split's order: what paired comparisons need.
+    """
+
+    wer: float
+    wer_interval: tuple[float, float]
+    cer: float
+    loss: float
+    num_utterances: int
+    num_words: int
+    word_errors: tuple[int, ...]
+    word_counts: tuple[int, ...]
+
+    def to_json(self):
+        """Return plain dicts and lists."""
+        return asdict(self)
+
+
+def score_texts(references, hypotheses, *, loss=0.0, seed=0):
+    """Score recognised texts against references: lists of str of equal length."""
+    errors, counts = [], []
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        words = jiwer.process_words(reference, hypothesis)
+        errors.append(words.substitutions + words.deletions + words.insertions)
+        counts.append(words.hits + words.substitutions + words.deletions)
+    errors, counts = np.array(errors), np.array(counts)
+    draws = np.random.default_rng(seed).integers(len(errors), size=(NUM_RESAMPLES, len(errors)))
+    low, high = np.quantile(errors[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
+    return Score(
+        wer=float(errors.sum() / counts.sum()), wer_interval=(float(low), float(high)),
+        cer=float(jiwer.cer(references, hypotheses)), loss=loss, num_utterances=len(references),
+        num_words=int(counts.sum()), word_errors=tuple(errors.tolist()), word_counts=tuple(counts.tolist()),
+    )
+
+
+def paired_difference(first, second, *, seed=0):
+    """Return (difference, low, high) of WER second - first, with a paired 95 % bootstrap over utterances.
+
+    Source: Bisani & Ney 2004, bootstrap estimates for confidence intervals in ASR performance evaluation.
+    """
+    a, b, words = np.array(first.word_errors), np.array(second.word_errors), np.array(first.word_counts)
+    draws = np.random.default_rng(seed).integers(len(words), size=(NUM_RESAMPLES, len(words)))
+    low, high = np.quantile((b - a)[draws].sum(1) / words[draws].sum(1), [0.025, 0.975])
+    return float((b - a).sum() / words.sum()), float(low), float(high)
+
+
+@torch.no_grad()
+def recognise(model, dataset, *, tokenizer, encode, chunk, batch_s=60.0, device="cpu"):
+    """Recognise a split with whole utterances, chunk by chunk as a stream would.
+
+    Every chunk that holds a frame of the utterance or of its tail padding is decoded, as the runtime does.
+
+    Returns:
+        (texts, loss): one str for each utterance in order, and the mean CTC loss a symbol.
+    """
+    was_training = model.training
+    model.eval()
+    by_length = np.argsort(dataset.num_frames(0), kind="stable")
+    sizes = [int(dataset.num_frames(0)[place]) for place in by_length]
+    batches = pack([((int(place), 0),) for place in by_length], sizes, batch_s=batch_s)
+    texts, loss, symbols = [""] * len(dataset), 0.0, 0
+    for examples in batches:
+        batch = collate(dataset, examples, encode=encode, chunk=chunk).to(device)
+        logprobs_BTV = model(batch.features_BTF, chunk=chunk)
+        losses = torch.nn.functional.ctc_loss(
+            logprobs_BTV.transpose(0, 1), batch.targets_BU, batch.input_lengths, batch.target_lengths,
+            reduction="none", zero_infinity=True,
+        )
+        loss, symbols = loss + losses.sum().item(), symbols + batch.target_lengths.sum().item()
+        for row, ((place, _),) in enumerate(examples):
+            logprobs_TV = logprobs_BTV[row, : batch.input_lengths[row]].cpu().numpy()
+            texts[place] = tokenizer.decode(greedy_ctc(logprobs_TV, blank=tokenizer.blank).ids)
+    model.train(was_training)
+    return texts, loss / max(symbols, 1)
+
+
+def evaluate(model, dataset, *, tokenizer, encode, chunk, device="cpu"):
+    """Recognise a split and score it: `Score`."""
+    texts, loss = recognise(model, dataset, tokenizer=tokenizer, encode=encode, chunk=chunk, device=device)
+    return score_texts(dataset.texts, texts, loss=loss)

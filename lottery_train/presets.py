@@ -1,0 +1,67 @@
+"""Named settings to start from: each preset is a function that returns a full `RunConfig`."""
+
+from lottery_train.config import DataConfig, ModelConfig, RunConfig, SearchConfig, TrainConfig
+from lottery_train.errors import ConfigError
+
+
+def embedded():
+    """The embedded corpus, small enough for a few minutes on two cores: unit tickets that export shrinks."""
+    return RunConfig(
+        data=DataConfig(corpus="embedded", speeds=(1.0,)),
+        model=ModelConfig(num_blocks=3, model_width=96, stem_width=48, ff=256, heads=4, head_width=24, conv=96),
+        train=TrainConfig(epochs=10, num_evaluations=5, average_best=2),
+        search=SearchConfig(rounds=2, rate=0.4, granularity="unit", rewind="learning-rate", level_epochs=4),
+    )
+
+
+def an4():
+    """AN4, the paper's method: unstructured tickets, rewinding to an early step."""
+    return RunConfig(
+        data=DataConfig(corpus="an4"),
+        train=TrainConfig(epochs=60),
+        search=SearchConfig(rounds=6, rate=0.36, rewind="step", rewind_steps=500, level_epochs=30),
+    )
+
+
+def an4_structured():
+    """AN4, unit tickets (heads, feed-forward neurons, convolution channels): what `lottery-export --structured` shrinks."""
+    return RunConfig(
+        data=DataConfig(corpus="an4"),
+        train=TrainConfig(epochs=60),
+        search=SearchConfig(rounds=6, rate=0.2, granularity="unit", rewind="learning-rate", level_epochs=20),
+    )
+
+
+def mini_librispeech():
+    """Five hours of read English."""
+    return RunConfig(
+        data=DataConfig(corpus="mini_librispeech", speeds=(1.0,), tokens="bpe:256"),
+        model=ModelConfig(num_blocks=6, ff=512),
+        train=TrainConfig(epochs=40, batch_s=60.0, join_probability=0.0),
+        search=SearchConfig(rounds=6, rate=0.36, rewind="step", rewind_steps=500),
+    )
+
+
+def paper():
+    """Audio Lottery's own search on AN4: Linear layers only, 20 % a round, 20 rounds, rewound to the first weights."""
+    return RunConfig(
+        data=DataConfig(corpus="an4"),
+        train=TrainConfig(epochs=60),
+        search=SearchConfig(rounds=20, rate=0.2, scope="linear", rewind="init"),
+    )
+
+
+PRESETS = {
+    "an4": an4,
+    "an4-structured": an4_structured,
+    "embedded": embedded,
+    "mini_librispeech": mini_librispeech,
+    "paper": paper,
+}
+
+
+def preset(name):
+    """Return the settings of a preset; ConfigError for an unknown name."""
+    if name not in PRESETS:
+        raise ConfigError(f"preset is {name!r}, expected one of: {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]()

@@ -1,0 +1,213 @@
+"""The search for tickets: train, score, mask, rewind, and again.
+
+Every level writes its ticket and is skipped when it is there: a run that was killed, or is asked for more rounds, goes on
+where it stood. Source: Frankle & Carbin 2019, strategy 2 (iterative pruning with resetting); Renda et al. 2020 (rewinding).
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lottery_train.distributed import Process
+from lottery_train.errors import ConfigError, TicketError
+from lottery_train.evaluate import evaluate
+from lottery_train.metrics import Metrics
+from lottery_train.models.build import build_model, dense_config
+from lottery_train.pruning import make_criterion, make_granularity, make_schedule, prunable_names, prune
+from lottery_train.speech import Speech
+from lottery_train.ticket import is_ticket, load_ticket, save_ticket
+from lottery_train.trainer import Trainer
+from runtime.files import read_json, write_json
+
+_FINE_TUNING_SHARE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run directory and everything that its levels share.
+
+    Args:
+        config: RunConfig.
+        out: run directory.
+        speech: Speech.
+        metrics: Metrics.
+        process: Process.
+    """
+
+    config: object
+    out: Path
+    speech: Speech
+    metrics: Metrics
+    process: Process
+
+    @property
+    def rewind_path(self):
+        """The rewind point that every level starts from."""
+        return self.out / "rewind.safetensors"
+
+    def level_folder(self, level):
+        """Where a level's ticket lies."""
+        return self.out / f"level_{level:02d}"
+
+    def dense_config(self):
+        """Return the ConformerConfig of level 0."""
+        return dense_config(self.config.model, vocab_size=len(self.speech.tokenizer))
+
+    def pruning(self, model, *, criterion=None):
+        """Return (criterion, granularity, schedule) of this run for a model."""
+        search = self.config.search
+        return (
+            make_criterion(criterion or search.criterion, seed=self.config.train.seed),
+            make_granularity(search.granularity, groups=model.unit_groups()),
+            make_schedule(search.schedule, rate=search.rate, decay=search.decay),
+        )
+
+    def dense_mask(self, model):
+        """Return the mask that keeps all prunable weights of a model."""
+        _, granularity, _ = self.pruning(model)
+        names = prunable_names(model, scope=self.config.search.scope)
+        return granularity.dense_mask(dict(model.named_parameters()), names=names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a training starts.
+
+    Args:
+        rewind: checkpoint with optimiser state and position, or None.
+        weights: name -> tensor taken alone, or None; without either the model keeps its drawn weights.
+        is_fine_tuning: learn at a tenth of the peak rate, without warm-up.
+    """
+
+    rewind: Path | None = None
+    weights: dict | None = None
+    is_fine_tuning: bool = False
+
+
+def open_run(out, *, config, speech, process):
+    """Make or reopen a run directory.
+
+    Raises:
+        ConfigError: the directory holds a run with other settings (more rounds are fine).
+    """
+    path = Path(out) / "config.json"
+    value = config.to_json()
+    if path.exists():
+        found = read_json(path)
+        settled = [settings["search"] | {"rounds": None} for settings in (found, value)]
+        if settled[0] != settled[1] or any(found[part] != _plain(value[part]) for part in ("data", "model", "train")):
+            raise ConfigError(f"{path}: this run was made with other settings", hint="choose another --out, or remove the run")
+    if process.is_first:
+        write_json(path, value)
+    return Run(config=config, out=Path(out), speech=speech, process=process,
+               metrics=Metrics(out, is_writer=process.is_first))
+
+
+def _plain(value):
+    """Return a settings dict as JSON gives it back: tuples are lists."""
+    return {name: list(part) if isinstance(part, tuple) else part for name, part in value.items()}
+
+
+def search(run):
+    """Find a ticket of every level, from dense to `config.search.rounds`; finished levels are skipped.
+
+    Returns:
+        list of ticket folders, level 0 first.
+    """
+    model = build_model(run.dense_config(), seed=run.config.train.seed)
+    mask = run.dense_mask(model)
+    criterion, granularity, schedule = run.pruning(model)
+    train_ticket(run, run.level_folder(0), level=0, config=run.dense_config(), mask=mask, start=Start(),
+                 epochs=run.config.train.epochs, keeps_rewind_point=True)
+    for level in range(1, run.config.search.rounds + 1):
+        if not is_ticket(run.level_folder(level)):
+            parent = load_ticket(run.level_folder(level - 1))
+            mask = prune(parent.weights, parent.mask, criterion=criterion, granularity=granularity, schedule=schedule, level=level)
+            train_ticket(run, run.level_folder(level), level=level, config=parent.config, mask=mask,
+                         start=rewound(run, parent), epochs=level_epochs(run))
+    return [run.level_folder(level) for level in range(run.config.search.rounds + 1)]
+
+
+def level_epochs(run):
+    """Return the length of every training after the dense one."""
+    return run.config.search.level_epochs or run.config.train.epochs
+
+
+def rewound(run, parent):
+    """Return where the level after `parent` starts, as the run's rewinding says."""
+    rewind = run.config.search.rewind
+    if rewind in ("init", "step"):
+        return Start(rewind=run.rewind_path)
+    return Start(weights=parent.weights, is_fine_tuning=rewind == "none")
+
+
+def train_ticket(run, folder, *, level, config, mask, start, epochs, name="ticket", seed_offset=0, keeps_rewind_point=False):
+    """Train one mask from one start and write its ticket; a finished ticket is left alone.
+
+    Args:
+        config: ConformerConfig of the model.
+        name: `ticket`, or the name of the control.
+        seed_offset: added to the seed of the drawn weights (a control with other weights).
+        keeps_rewind_point: whether this training writes the run's rewind point.
+    """
+    if is_ticket(folder):
+        return
+    settings = run.config.train
+    if start.is_fine_tuning:
+        settings = replace(settings, learning_rate=settings.learning_rate * _FINE_TUNING_SHARE, warmup_epochs=0.0)
+    model = build_model(config, seed=settings.seed + seed_offset)
+    mean, deviation = run.speech.train.statistics()
+    model.set_normalisation(mean=mean, deviation=deviation)
+    if start.weights is not None:
+        model.load_state_dict(start.weights)
+    model.to(run.process.device)
+    rewind_step = {"init": 0, "step": run.config.search.rewind_steps}.get(run.config.search.rewind)
+    trainer = Trainer(
+        model=model, speech=run.speech, config=settings, folder=folder.with_name(f"{folder.name}.work"), epochs=epochs,
+        mask=mask, rewind_step=rewind_step if keeps_rewind_point else None, rewind_path=run.rewind_path,
+        metrics=run.metrics, label=str(folder.relative_to(run.out)), process=run.process,
+    )
+    if start.rewind is not None:
+        trainer.start_from(start.rewind, has_moments=True)
+    weights = trainer.run()
+    if keeps_rewind_point and rewind_step is not None and not run.rewind_path.exists():
+        raise ConfigError(f"the dense training ended before step {rewind_step}", hint="rewind to an earlier step")
+    scores = {
+        split: evaluate(model, getattr(run.speech, split), tokenizer=run.speech.tokenizer, encode=run.speech.encode,
+                        chunk=settings.eval_chunk_frames, device=run.process.device)
+        for split in ("dev", "test")
+    }
+    if run.process.is_first:
+        record = {
+            "name": name, "level": level, "chunk_frames": settings.eval_chunk_frames, "seed": settings.seed,
+            "corpus": run.config.data.corpus, "data_fingerprint": run.speech.train.fingerprint,
+            "granularity": run.config.search.granularity, "epochs": epochs,
+            "search": run.config.to_json()["search"],
+            "metrics": {split: score.to_json() for split, score in scores.items()},
+        }
+        save_ticket(folder, config=config, weights=weights, mask=mask, tokenizer=run.speech.tokenizer, record=record)
+    trainer.clear()
+
+
+def reuse_dense(run, source):
+    """Take level 0 and the rewind point of another run with the same data, model and training.
+
+    Raises:
+        TicketError: the other run has no finished level 0, or was made with other settings.
+    """
+    source = Path(source)
+    if is_ticket(run.level_folder(0)):
+        return
+    load_ticket(source / "level_00")
+    found, mine = read_json(source / "config.json"), run.config.to_json()
+    if any(found[part] != _plain(mine[part]) for part in ("data", "model", "train")):
+        raise TicketError(f"{source}: its dense model was trained with other settings", hint="train level 0 here")
+    rewinds = [settings["search"] for settings in (found, mine)]
+    needs_point = mine["search"]["rewind"] in ("init", "step")
+    if needs_point and any(rewinds[0][key] != rewinds[1][key] for key in ("rewind", "rewind_steps")):
+        raise TicketError(f"{source}: its rewind point is another one", hint="train level 0 here")
+    if run.process.is_first:
+        if needs_point:
+            shutil.copy(source / "rewind.safetensors", run.rewind_path)
+        shutil.copytree(source / "level_00", run.level_folder(0))
+    run.process.barrier()

@@ -1,0 +1,95 @@
+"""What a run reads: the splits of its corpus as features, and how their texts are spelled."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lottery_train.corpora import check_characters, find_corpus, read_manifest
+from lottery_train.dataset import Dataset, load_dataset, training_variants
+from lottery_train.errors import CorpusError
+from lottery_train.tokenization import build_tokens, encoder
+from runtime.files import write_atomic
+from runtime.tokenizer import Tokenizer
+
+_NUM_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speech:
+    """The splits of a corpus.
+
+    Args:
+        train, dev, test: Dataset.
+        tokenizer: Tokenizer.
+        encode: text -> symbol ids.
+        max_utterance_s: longest training example.
+    """
+
+    train: Dataset
+    dev: Dataset
+    test: Dataset
+    tokenizer: Tokenizer
+    encode: Callable[[str], list[int]]
+    max_utterance_s: float
+
+
+def prepare_speech(data, *, out, seed, data_dir=None, cache_dir=None, is_first=True):
+    """Find a corpus, settle its tokens, and compute or find its features.
+
+    The tokens are settled once, in `out`: a resumed run, and a corpus that grew, keep them. Utterances that cannot be
+    used (too long to train on, characters outside the tokens, unreadable) are left out, counted and shown.
+
+    Args:
+        data: DataConfig.
+        out: run directory; tokens.txt (and bpe.model) live there.
+        data_dir: corpus directory, see `corpora.find_corpus`.
+    Returns:
+        Speech.
+    Raises:
+        CorpusError: no such corpus, or nothing in it can be used.
+    """
+    sizes = {"num_train": data.embedded_train, "num_dev": data.embedded_dev, "num_test": data.embedded_test}
+    corpus = find_corpus(data.corpus, data_dir=data_dir, cache_dir=cache_dir, seed=seed, **sizes)
+    manifests = {split: read_manifest(corpus.splits[split], on_error="skip") for split in ("train", "dev", "test")}
+    tokens_path, model_path = Path(out) / "tokens.txt", Path(out) / "bpe.model"
+    if not tokens_path.exists() and is_first:
+        tokenizer, model = build_tokens([utterance.text for utterance in manifests["train"][0]], spec=data.tokens)
+        if model is not None:
+            write_atomic(model_path, model)
+        tokenizer.save(tokens_path)
+    tokenizer = Tokenizer.load(tokens_path)
+    splits = {}
+    for split, (utterances, skipped) in manifests.items():
+        usable, unspelled = check_characters(utterances, tokenizer=tokenizer)
+        is_train = split == "train"
+        if is_train:
+            long = [u for u in usable if u.duration_s > data.max_utterance_s]
+            usable = [u for u in usable if u.duration_s <= data.max_utterance_s]
+            skipped = [*skipped, *(f"{u.origin}: {u.duration_s} s, longer than {data.max_utterance_s} s" for u in long)]
+        if not usable:
+            raise CorpusError(f"{corpus.splits[split]}: no usable utterance; the first skipped: {[*skipped, *unspelled][:1]}")
+        augmentation = (
+            {"variants": training_variants(data), "noise": data.noise, "noise_snrs_db": data.noise_snrs_db,
+             "dtype": np.float16}
+            if is_train
+            else {}
+        )
+        splits[split] = load_dataset(usable, skipped=[*skipped, *unspelled], seed=seed, cache_dir=cache_dir, name=split,
+                                     **augmentation)
+        if is_first:
+            _report_skipped(split, splits[split])
+    model = model_path.read_bytes() if model_path.exists() else None
+    return Speech(**splits, tokenizer=tokenizer, encode=encoder(tokenizer, model), max_utterance_s=data.max_utterance_s)
+
+
+def _report_skipped(split, dataset):
+    skipped = dataset.skipped
+    if skipped:
+        print(f"{split}: {len(skipped)} of {len(dataset) + len(skipped)} utterances skipped:", file=sys.stderr)
+        for reason in skipped[:_NUM_SHOWN]:
+            print(f"  {reason}", file=sys.stderr)
+        if len(skipped) > _NUM_SHOWN:
+            print(f"  … and {len(skipped) - _NUM_SHOWN} more", file=sys.stderr)

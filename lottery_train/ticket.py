@@ -1,0 +1,152 @@
+"""A ticket on disk: `ticket.json`, `mask.safetensors`, `weights.safetensors`; a level of a run is a ticket.
+
+`ticket.json` carries the model's config, its tokens, densities, the three sizes, error rates, and the SHA-256 of its
+siblings. Nothing in it depends on when or how fast it was trained: equal trainings give equal bytes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from lottery_train.checkpoint import read_safetensors
+from lottery_train.errors import ConfigError, TicketError
+from lottery_train.models.config import ConformerConfig
+from lottery_train.models.conformer import Conformer
+from lottery_train.pruning import Mask
+from runtime.errors import LotteryError
+from runtime.files import atomic_directory, read_json, sha256_file, write_atomic, write_json
+from runtime.tokenizer import Tokenizer
+
+SCHEMA_VERSION = 1
+_FILES = ("mask.safetensors", "weights.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """A trained sparse (or dense) model with everything that says what it is.
+
+    Args:
+        folder: where it lies.
+        record: content of ticket.json.
+        config: ConformerConfig, dense widths.
+        weights: name -> float32 tensor, masked.
+        mask: Mask; empty for a dense model.
+        tokenizer: Tokenizer.
+    """
+
+    folder: Path
+    record: dict
+    config: ConformerConfig
+    weights: dict[str, torch.Tensor]
+    mask: Mask
+    tokenizer: Tokenizer
+
+    @property
+    def level(self):
+        """Pruning rounds done."""
+        return self.record["level"]
+
+    @property
+    def chunk_frames(self):
+        """Chunk length (40 ms frames) the ticket was evaluated at."""
+        return self.record["chunk_frames"]
+
+    def build_model(self):
+        """Return the masked model, ready for evaluation."""
+        model = Conformer(self.config)
+        model.load_state_dict(self.weights)
+        return model.eval()
+
+
+def is_ticket(folder):
+    """Tell whether a finished ticket lies in a folder."""
+    return (Path(folder) / "ticket.json").exists()
+
+
+def save_ticket(folder, *, config, weights, mask, tokenizer, record):
+    """Write a ticket, whole or not at all.
+
+    Args:
+        record: further fields of ticket.json: level, name, chunk_frames, metrics, seed, data_fingerprint, search.
+    """
+    with atomic_directory(folder) as partial:
+        mask.save(partial / "mask.safetensors")
+        write_atomic(partial / "weights.safetensors", save({name: value.contiguous() for name, value in weights.items()}))
+        parameters = dict(Conformer(config).named_parameters())
+        num_weights = sum(parameter.numel() for parameter in parameters.values())
+        files = {name: {"sha256": sha256_file(partial / name), "bytes": (partial / name).stat().st_size} for name in _FILES}
+        write_json(
+            partial / "ticket.json",
+            {
+                "schema_version": SCHEMA_VERSION,
+                **record,
+                "density": mask.density,
+                "layer_density": mask.density_by_layer(),
+                "sizes": {
+                    "prunable_density": mask.density,
+                    "num_weights": num_weights,
+                    "num_nonzeros": sum(int(weights[name].count_nonzero()) for name in parameters),
+                    "bytes": sum(entry["bytes"] for entry in files.values()),
+                },
+                "model": {"backbone": "conformer", **config.to_json()},
+                "tokens": list(tokenizer.symbols),
+                "files": files,
+            },
+        )
+
+
+def load_ticket(folder):
+    """Read a ticket and check it against its own record.
+
+    Raises:
+        TicketError: missing, damaged, altered (SHA-256), or of another schema version; names the file.
+    """
+    folder = Path(folder)
+    path = folder / "ticket.json"
+    if not path.exists():
+        raise TicketError(f"{folder}: no ticket.json here", hint="name a level of a run, such as runs/an4/level_06")
+    try:
+        record = read_json(path)
+    except LotteryError as error:
+        raise TicketError(str(error), hint="restore the file, or train the level again") from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version != SCHEMA_VERSION:
+        raise TicketError(
+            f"{path}: schema version {version!r}, this program reads version {SCHEMA_VERSION}",
+            hint="use the lottery-asr release that wrote the ticket, or train the level again",
+        )
+    try:
+        _check_files(folder, record["files"])
+        config = ConformerConfig.from_json({k: v for k, v in record["model"].items() if k != "backbone"})
+        tokenizer = Tokenizer(tuple(record["tokens"]))
+        if not isinstance(record["level"], int) or not isinstance(record["chunk_frames"], int):
+            raise ValueError("level and chunk_frames must be integers")
+    except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
+        raise TicketError(f"{path}: not a ticket: {error!r}", hint="train the level again") from error
+    weights, _ = read_safetensors(folder / "weights.safetensors")
+    _check_weights(folder / "weights.safetensors", weights, config)
+    if len(tokenizer) != config.vocab_size:
+        raise TicketError(f"{path}: {len(tokenizer)} tokens, the model has {config.vocab_size} outputs")
+    return Ticket(folder=folder, record=record, config=config, weights=weights,
+                  mask=Mask.load(folder / "mask.safetensors"), tokenizer=tokenizer)
+
+
+def _check_files(folder, files):
+    for name in _FILES:
+        path, entry = folder / name, files[name]
+        if not path.is_file():
+            raise TicketError(f"{path}: missing", hint="restore the file, or train the level again")
+        if path.stat().st_size != entry["bytes"] or sha256_file(path) != entry["sha256"]:
+            raise TicketError(f"{path}: not the file that ticket.json describes (size or SHA-256 differs)",
+                              hint="restore the file, or train the level again")
+
+
+def _check_weights(path, weights, config):
+    with torch.device("meta"):
+        expected = {name: tuple(value.shape) for name, value in Conformer(config).state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if found != expected:
+        name = next(iter(sorted(set(found.items()) ^ set(expected.items()))))[0]
+        raise TicketError(f"{path}: tensor {name!r} has shape {found.get(name)}, the model expects {expected.get(name)}")

@@ -1,0 +1,253 @@
+"""One training, from given weights to averaged weights; it can be killed at any moment and goes on where it stood.
+
+Order, augmentation and dropout are functions of (seed, epoch, step), so a resumed training repeats an uninterrupted one
+to the bit. Shapes: B batch, T encoder frames, V symbols, U target symbols.
+"""
+
+import contextlib
+import math
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from lottery_train.batching import collate, epoch_batches
+from lottery_train.checkpoint import average_weights, load_checkpoint, save_checkpoint
+from lottery_train.distributed import Process, has_fast_bfloat16
+from lottery_train.errors import ConfigError
+from lottery_train.evaluate import evaluate
+from runtime.files import write_atomic
+
+_CHECKPOINT_INTERVAL_S = 30
+_MAX_SKIPPED_STEPS = 20
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a training stands: what a checkpoint holds beside tensors.
+
+    Args:
+        epoch, batch: next batch to train on.
+        step: optimiser steps done since the first weights.
+        loss_sum, num_steps: of the running epoch.
+        best_loss: lowest mean loss of an epoch so far (steers SpecAugment).
+        best: [dev WER, dev loss, file name] of the checkpoints that will be averaged, best first.
+        num_bad: steps in a row whose gradient was not finite.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    num_steps: int = 0
+    best_loss: float = math.inf
+    best: list
+    num_bad: int = 0
+
+
+class Trainer:
+    """Train a model in a working folder.
+
+    Args:
+        model: on the process's device, holding the first weights.
+        speech: `lottery_train.speech.Speech`: datasets and how their texts are spelled.
+        config: TrainConfig.
+        folder: working folder: checkpoints live here until the training is done.
+        epochs: length of the schedule; a training that starts at a later position ends there too.
+        mask: Mask applied after every step, or None.
+        rewind_step, rewind_path: after this many steps (None: never) the state is saved there.
+        metrics, label: where the curves go, and under which name.
+    """
+
+    def __init__(self, *, model, speech, config, folder, epochs, mask=None, rewind_step=None, rewind_path=None, metrics, label,
+                 process=Process()):
+        self.model, self.speech, self.config, self.process = model, speech, config, process
+        self.folder, self.epochs, self.metrics, self.label = Path(folder), epochs, metrics, label
+        self.mask = mask.to(process.device) if mask is not None else None
+        self.rewind_step, self.rewind_path = rewind_step, rewind_path
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
+        )
+        self.position = Position(best=[])
+        is_bfloat16 = config.precision == "bfloat16" or config.precision == "auto" and has_fast_bfloat16(process.device)
+        self._autocast_dtype = torch.bfloat16 if is_bfloat16 else None
+        self._forward = DistributedDataParallel(model) if process.world_size > 1 else model
+
+    @property
+    def _checkpoint(self):
+        return self.folder / "checkpoint.safetensors"
+
+    def start_from(self, path, *, has_moments):
+        """Take weights (and optimiser moments and position) from a rewind point.
+
+        Args:
+            has_moments: True rewinds the optimiser and the schedule too; False takes the weights alone.
+        """
+        state = load_checkpoint(path, model=self.model, optimizer=self.optimizer if has_moments else None)
+        if has_moments:
+            self.position = Position(**{**state, "best": []})
+
+    def run(self):
+        """Train to the end, resuming from the folder's checkpoint where there is one, and average the best checkpoints.
+
+        Returns:
+            name -> float32 tensor: the averaged weights, also loaded into the model.
+        Raises:
+            ConfigError: the loss stays non-finite.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._checkpoint.exists():
+            self.position = Position(**load_checkpoint(self._checkpoint, model=self.model, optimizer=self.optimizer))
+        self.metrics.rewind(level=self.label, step=self.position.step)
+        self._apply_mask()
+        self._save_rewind_point()
+        with self._progress_bar() as bar:
+            while self.position.epoch < self.epochs:
+                self._run_epoch(bar)
+        weights = average_weights([self.folder / name for _, _, name in self.position.best])
+        self.model.load_state_dict(weights)
+        self._apply_mask()
+        return {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+
+    def clear(self):
+        """Remove the working folder, once its result is safe elsewhere."""
+        self.process.barrier()
+        if self.process.is_first:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run_epoch(self, bar):
+        position, config = self.position, self.config
+        batches = epoch_batches(
+            self.speech.train, batch_s=config.batch_s, join_probability=config.join_probability,
+            max_utterance_s=self.speech.max_utterance_s, seed=config.seed, epoch=position.epoch,
+            world_size=self.process.world_size,
+        )
+        mine = batches[self.process.rank :: self.process.world_size]
+        saved_at, started_at, audio_s = time.monotonic(), time.monotonic(), 0.0
+        self.model.train()
+        while position.batch < len(mine):
+            progress = position.epoch + position.batch / len(mine)
+            loss, batch_audio_s = self._step(mine[position.batch], progress)
+            position.batch += 1
+            position.step += 1
+            position.loss_sum += loss
+            position.num_steps += 1
+            audio_s += batch_audio_s * self.process.world_size
+            self._save_rewind_point()
+            bar.update(progress - bar.n)
+            bar.set_postfix(loss=f"{position.loss_sum / position.num_steps:.3f}", wer=self._last_wer(),
+                            speed=f"{audio_s / (time.monotonic() - started_at):.0f}x", refresh=False)
+            if time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S:
+                self._save()
+                saved_at = time.monotonic()
+        self._finish_epoch(audio_s / max(time.monotonic() - started_at, 1e-9))
+        self._save()
+
+    def _finish_epoch(self, audio_s_per_s):
+        position = self.position
+        loss = position.loss_sum / position.num_steps
+        position.best_loss = min(position.best_loss, loss)
+        position.epoch, position.batch, position.loss_sum, position.num_steps = position.epoch + 1, 0, 0.0, 0
+        values = {"epoch": position.epoch, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
+        every = max(1, round(self.epochs / (2 * self.config.num_evaluations)))
+        if position.epoch == self.epochs or position.epoch % every == 0:
+            score = evaluate(self.model, self.speech.dev, tokenizer=self.speech.tokenizer, encode=self.speech.encode,
+                             chunk=self.config.eval_chunk_frames, device=self.process.device)
+            values |= {"dev_wer": score.wer, "dev_cer": score.cer, "dev_loss": score.loss}
+            self._keep_best(score)
+            if self.process.is_first and not sys.stderr.isatty():
+                print(f"{self.label} epoch {position.epoch}/{self.epochs} loss {loss:.3f} dev WER {score.wer:.1%} "
+                      f"{audio_s_per_s:.0f} audio-s/s", file=sys.stderr, flush=True)
+        self.metrics.add(level=self.label, step=position.step, **values)
+
+    def _keep_best(self, score):
+        name = f"epoch_{self.position.epoch:04d}.safetensors"
+        if self.process.is_first:
+            weights = {key: value.detach().cpu().contiguous() for key, value in self.model.state_dict().items()}
+            write_atomic(self.folder / name, save(weights))
+        self.process.barrier()
+        ranked = sorted([*self.position.best, [score.wer, score.loss, name]])
+        self.position.best = ranked[: self.config.average_best]
+
+    def _last_wer(self):
+        return f"{self.position.best[0][0]:.1%}" if self.position.best else "-"
+
+    def _step(self, examples, progress):
+        config, position = self.config, self.position
+        seed = [config.seed, position.step, self.process.rank]
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(int(rng.integers(2**62)))
+        # Every process draws the same chunk: their batches then cost alike.
+        chunk = int(np.random.default_rng([config.seed, position.step]).choice(config.chunk_frames))
+        batch = collate(
+            self.speech.train, examples, encode=self.speech.encode, chunk=chunk, rng=rng, gain_db=config.gain_db,
+            has_spec_augment=bool(rng.random() < self._spec_augment_share()),
+        ).to(self.process.device)
+        with torch.autocast(self.process.device.type, self._autocast_dtype or torch.bfloat16,
+                            enabled=self._autocast_dtype is not None):
+            logprobs_BTV = self._forward(batch.features_BTF, chunk=chunk)
+        loss = torch.nn.functional.ctc_loss(
+            logprobs_BTV.transpose(0, 1), batch.targets_BU, batch.input_lengths, batch.target_lengths, zero_infinity=True
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.max_gradient_norm)
+        if torch.isfinite(norm):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(config, progress, epochs=self.epochs)
+            self.optimizer.step()
+            self._apply_mask()
+            position.num_bad = 0
+        else:
+            position.num_bad += 1
+            if position.num_bad > _MAX_SKIPPED_STEPS:
+                raise ConfigError(f"{self.label}: the gradient was not finite for {position.num_bad} steps in a row",
+                                  hint="lower the learning rate, or train with precision float32")
+        return float(loss.detach()) if torch.isfinite(loss) else position.best_loss, batch.audio_s
+
+    def _spec_augment_share(self):
+        high, low = self.config.spec_augment_loss
+        if self.position.best_loss == math.inf:
+            return 0.0
+        return min(1.0, max(0.0, (high - self.position.best_loss) / (high - low)))
+
+    def _apply_mask(self):
+        if self.mask is not None:
+            self.mask.apply_(self.model)
+
+    def _save_rewind_point(self):
+        if self.position.step == self.rewind_step and self.process.is_first and not self.rewind_path.exists():
+            self._write(self.rewind_path)
+
+    def _save(self):
+        if self.process.is_first:
+            self._write(self._checkpoint)
+            kept = {name for _, _, name in self.position.best}
+            for path in self.folder.glob("epoch_*.safetensors"):
+                if path.name not in kept:
+                    path.unlink()
+        self.process.barrier()
+
+    def _write(self, path):
+        save_checkpoint(path, model=self.model, optimizer=self.optimizer, state=vars(self.position))
+
+    @contextlib.contextmanager
+    def _progress_bar(self):
+        is_hidden = not self.process.is_first or not sys.stderr.isatty()
+        form = "{desc}: {percentage:3.0f}%|{bar}| epoch {n:.1f}/{total} [{elapsed}<{remaining}{postfix}]"
+        with tqdm(total=self.epochs, initial=self.position.epoch, desc=self.label, bar_format=form, file=sys.stderr,
+                  disable=is_hidden) as bar:
+            yield bar
+
+
+def learning_rate(config, progress, *, epochs):
+    """Return the learning rate at a position in epochs: linear warm-up, then cosine to zero."""
+    warm_up = min(1.0, (progress + 0.01) / config.warmup_epochs) if config.warmup_epochs else 1.0
+    return config.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, progress / epochs)))
