@@ -1,0 +1,207 @@
+"""lottery-bench: how long bundles take, side by side, across sparsity levels."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from runtime.command import run_command
+from runtime.comparison import (
+    MODEL_ROLES,
+    add_ratios,
+    add_times,
+    describe_bundle,
+    footprint_table,
+    latency_series,
+    latency_table,
+    notes,
+    sort_rows,
+)
+from runtime.errors import LotteryError, require_extra
+from runtime.files import write_atomic, write_json
+from runtime.machine import describe_machine, machine_line
+from runtime.manifest import Manifest
+from runtime.measurement import Candidate, Conditions, load_clip, measure_clips, measure_footprint, measure_paced
+from runtime.options import create_parser, positive_int
+from runtime.plots import EXTRA, Section, html_report, line_figure, save_png
+from runtime.session import BACKENDS, choose_precision
+
+SCHEMA_VERSION = 1
+DEFAULT_REPEATS = 10
+_TITLE = "Latency across sparsity levels"
+_EXAMPLES = """\
+  lottery-bench bundles/*
+  lottery-bench bundles/dense bundles/level_06 --precision int8 --audio clip.wav --repeats 30
+  lottery-bench bundles/* --paced --json latency.json --plot latency.png --html latency.html
+"""
+
+
+def main(argv=None):
+    """Run lottery-bench; return the exit status."""
+    return run_command(_main, argv)
+
+
+def _main(argv):
+    arguments = _parse(argv)
+    if arguments.plot or arguments.html:
+        # Now, not after minutes of measuring.
+        require_extra("matplotlib", extra=EXTRA)
+    conditions = Conditions(threads=arguments.threads, backend=arguments.backend, audio=arguments.audio)
+    if arguments.audio:
+        load_clip(arguments.audio)
+    rows = find_rows(arguments.bundles, precisions=arguments.precision)
+    if arguments.plot and not any(row["num_nonzeros"] for row in rows):
+        raise LotteryError(
+            "nothing to plot: no bundle tells its number of weights",
+            hint="leave out --plot, or add a bundle of a ticket",
+        )
+    measure_rows(rows, conditions=conditions, repeats=arguments.repeats, is_paced=arguments.paced)
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "rows": rows,
+        "notes": notes(rows),
+        "settings": {
+            "repeats": arguments.repeats,
+            "backend": arguments.backend,
+            "audio": arguments.audio or "built-in speech-like signal",
+        },
+        "machine": describe_machine(threads=arguments.threads),
+        "command": shlex.join(["lottery-bench", *argv]),
+    }
+    print(result_text(result))
+    if arguments.json:
+        write_json(arguments.json, result)
+    if arguments.plot:
+        save_png(latency_figure(rows), arguments.plot)
+    if arguments.html:
+        write_atomic(arguments.html, result_html(result))
+    for path in filter(None, (arguments.json, arguments.plot, arguments.html)):
+        print(f"wrote {path}", file=sys.stderr)
+    return 0
+
+
+def _parse(argv):
+    parser = create_parser(
+        "lottery-bench",
+        description="Measure bundles side by side: time a chunk, real-time factor, CPU time, memory, load time, size. "
+        "Repetitions are interleaved over all bundles and precisions, threads are fixed, and masked bundles are timed "
+        "like any other: zeros are never called a speed-up.",
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("bundles", metavar="BUNDLE", nargs="+", help="directory that lottery-export wrote")
+    parser.add_argument("--repeats", type=positive_int, default=DEFAULT_REPEATS, metavar="N",
+                        help="passes over the clip for each bundle and precision (default: %(default)s)")
+    parser.add_argument("--threads", type=positive_int, default=1, metavar="N",
+                        help="threads of the inference engine and of numpy (default: %(default)s)")
+    parser.add_argument("--precision", type=_precisions, default=None, metavar="LIST",
+                        help="fp32, int8, or fp32,int8 (default: those the bundles have)")
+    parser.add_argument("--backend", choices=sorted(BACKENDS), default="onnxruntime", help="inference engine")
+    parser.add_argument("--audio", metavar="FILE", help="clip to recognise (default: a built-in speech-like signal)")
+    parser.add_argument("--paced", action="store_true",
+                        help="also play the clip at the pace of a microphone: latency of the first and the final text")
+    parser.add_argument("--json", metavar="FILE", help="write all figures, with the machine they were measured on")
+    parser.add_argument("--plot", metavar="FILE", help="write a PNG of model time over kept weights")
+    parser.add_argument("--html", metavar="FILE", help="write a self-contained page with tables and plot")
+    return parser.parse_args(argv)
+
+
+def _precisions(text):
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in MODEL_ROLES:
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(MODEL_ROLES)}")
+    return names
+
+
+def find_rows(bundles, *, precisions=None):
+    """Verify bundles and return the rows to measure, sorted.
+
+    Args:
+        bundles: paths of bundle directories.
+        precisions: what every bundle must have; None for those that each has.
+    Raises:
+        BundleError: a bundle is damaged, or lacks an asked precision.
+    """
+    rows = []
+    for path in dict.fromkeys(str(Path(bundle)) for bundle in bundles):
+        manifest = Manifest.load(path)
+        for precision in precisions or (name for name, role in MODEL_ROLES.items() if role in manifest.files):
+            choose_precision(manifest, precision=precision)
+            rows.append(describe_bundle(path, manifest=manifest, precision=precision))
+    _name_apart(rows)
+    return sort_rows(rows)
+
+
+def _name_apart(rows):
+    """Bundles of the same name are called by their path."""
+    paths = {}
+    for row in rows:
+        paths.setdefault(row["bundle"], set()).add(row["path"])
+    for row in rows:
+        if len(paths[row["bundle"]]) > 1:
+            row["bundle"] = row["path"]
+
+
+def measure_rows(rows, *, conditions, repeats, is_paced=False):
+    """Measure all rows and add the figures to them.
+
+    Args:
+        rows: what find_rows returned; changed in place.
+        conditions: Conditions.
+        repeats: passes over the clip for each row.
+        is_paced: also play the clip in real time, once a row.
+    """
+    candidates = [Candidate(bundle=row["path"], precision=row["precision"]) for row in rows]
+    pairs = list(zip(rows, candidates, strict=True))
+    for row, candidate in tqdm(pairs, desc="memory", unit="bundle", disable=not sys.stderr.isatty()):
+        row.update(measure_footprint(candidate, conditions=conditions))
+    for row, rounds in zip(rows, measure_clips(candidates, conditions=conditions, repeats=repeats), strict=True):
+        add_times(row, rounds=rounds)
+    if is_paced:
+        for row, paced in zip(rows, measure_paced(candidates, conditions=conditions), strict=True):
+            row["paced"] = paced
+    add_ratios(rows)
+
+
+def result_text(result):
+    """Return the tables, the notes and the machine line as text."""
+    rows = result["rows"]
+    parts = [latency_table(rows).text(), footprint_table(rows).text()]
+    parts += ["\n".join(f"note: {note}" for note in result["notes"]), f"machine: {machine_line(result['machine'])}"]
+    return "\n\n".join(parts)
+
+
+def latency_figure(rows):
+    """Return the figure of model time over kept weights, or None where no bundle tells how many weights it has.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    series = latency_series(rows)
+    return series and line_figure(
+        series,
+        title="Time of one model step",
+        x_label="non-zero weights, share of the dense model",
+        y_label="median, ms a chunk",
+        log_x=True,
+        percent_x=True,
+        falling_x=True,
+    )
+
+
+def result_html(result):
+    """Return a self-contained page of a result."""
+    rows = result["rows"]
+    sections = [
+        Section(heading="Time a chunk", figure=latency_figure(rows), table=latency_table(rows)),
+        Section(heading="Size, memory, load time", table=footprint_table(rows)),
+        Section(heading="Notes", text="\n\n".join(result["notes"])),
+    ]
+    footer = f"{machine_line(result['machine'])}\n\n{result['command']}"
+    return html_report(_TITLE, sections=sections, footer=footer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

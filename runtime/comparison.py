@@ -1,0 +1,188 @@
+"""Bundles side by side: what each is, how it compares with the dense one, and what zeros do not buy.
+
+A *row* is a dict of JSON values: one bundle at one precision, with what was measured of it.
+"""
+
+import math
+
+from runtime.latency import percentiles
+from runtime.plots import Series
+from runtime.table import Table, number
+
+MASKED_NOTE = (
+    "masked: the pruned weights are zeros inside full-size matrices, multiplied like any other number. Its time "
+    "is measured and shown; a difference from dense is noise, not a speed-up. To shrink it: lottery-export --structured"
+)
+MODEL_ROLES = {"fp32": "model", "int8": "model_int8"}
+
+
+def describe_bundle(path, *, manifest, precision):
+    """Return the row of a bundle before anything is measured.
+
+    Args:
+        path: as the user gave it.
+        manifest: its Manifest.
+        precision: "fp32" or "int8"; the bundle has it.
+    """
+    told = manifest.provenance
+    model = manifest.files[MODEL_ROLES[precision]]
+    return {
+        "bundle": manifest.name,
+        "path": str(path),
+        "kind": _kind(told),
+        "precision": precision,
+        **{name: _figure(told.get(name)) for name in ("density", "level", "num_weights", "num_nonzeros")},
+        "model_sha256": model.sha256,
+        "model_bytes": model.bytes,
+        "bundle_bytes": sum(entry.bytes for entry in manifest.files.values()),
+    }
+
+
+def _figure(value):
+    """Return a finite number of the manifest's free-form provenance, or None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if is_number else None
+
+
+def _kind(told):
+    """Return "dense", "dense-small", "masked", "shrunk", or "unknown" for a bundle whose origin is not told."""
+    density, level = _figure(told.get("density")), _figure(told.get("level"))
+    if density is None:
+        return "unknown"
+    if density >= 1:
+        # The control beside a ticket: nothing pruned, yet it stands at the ticket's level.
+        return "dense-small" if level else "dense"
+    return "shrunk" if told.get("structured") is True else "masked"
+
+
+def sort_rows(rows):
+    """Return rows with fp32 first, then from most to fewest non-zero weights: a control stands beside its ticket.
+
+    Rows that tell no count keep their order, behind the others.
+    """
+
+    def order(row):
+        nonzeros, weights = row["num_nonzeros"], row["num_weights"]
+        return row["precision"] != "fp32", nonzeros is None, -(nonzeros or 0), -(weights or 0)
+
+    return sorted(rows, key=order)
+
+
+def add_times(row, *, rounds):
+    """Add the percentiles, real-time factor and CPU time of a row's clips.
+
+    Args:
+        row: changed in place.
+        rounds: list of dicts with the fields of ClipTiming, one a round.
+    """
+    row["chunk_ms"] = percentiles([time for clip in rounds for time in clip["chunk_ms"]])
+    row["model_ms"] = percentiles([time for clip in rounds for time in clip["model_ms"]])
+    row["rtf"] = percentiles([clip["wall_s"] / clip["audio_s"] for clip in rounds])["p50"]
+    row["cpu_s_per_audio_s"] = percentiles([clip["cpu_s"] / clip["audio_s"] for clip in rounds])["p50"]
+
+
+def add_ratios(rows):
+    """Compare every row with the first dense one of its precision; rows are sorted and timed.
+
+    Adds `baseline` (its bundle), `chunk_time_ratio` and `model_time_ratio` (medians, this over baseline), and `speedup`
+    (baseline over this, model time) for every row but masked ones, which get None: their zeros buy nothing.
+    """
+    for precision in {row["precision"] for row in rows}:
+        group = [row for row in rows if row["precision"] == precision]
+        baseline = next((row for row in group if row["kind"] == "dense"), group[0])
+        for row in group:
+            row["baseline"] = baseline["bundle"]
+            for name in ("chunk", "model"):
+                row[f"{name}_time_ratio"] = row[f"{name}_ms"]["p50"] / baseline[f"{name}_ms"]["p50"]
+            row["speedup"] = None if row["kind"] == "masked" else 1 / row["model_time_ratio"]
+
+
+def notes(rows):
+    """Return what a reader must know about these rows, one sentence group a string."""
+    baselines = dict.fromkeys(row["baseline"] for row in rows)
+    found = [f"speed-up: median model time of {name} at the same precision, over the row's" for name in baselines]
+    if not any(row["kind"] == "dense" for row in rows):
+        found.append("no dense bundle among them: speed-ups are against the largest one given")
+    if any(row["kind"] == "masked" for row in rows):
+        found.append(MASKED_NOTE)
+    return found
+
+
+def latency_table(rows):
+    """Return the Table of times a chunk."""
+    header = (
+        "bundle", "kind", "density", "precision", "chunk p50 ms", "p95", "p99", "model p50 ms", "speed-up", "RTF",
+        "CPU s/s",
+    )
+    cells = tuple(
+        (
+            row["bundle"],
+            row["kind"],
+            number(row["density"], digits=3),
+            row["precision"],
+            *(number(row["chunk_ms"][name]) for name in ("p50", "p95", "p99")),
+            number(row["model_ms"]["p50"]),
+            "masked" if row["kind"] == "masked" else f"{number(row['speedup'])}x",
+            number(row["rtf"], digits=4),
+            number(row["cpu_s_per_audio_s"], digits=4),
+        )
+        for row in rows
+    )
+    return Table(header=header, rows=cells, num_left=2)
+
+
+def footprint_table(rows):
+    """Return the Table of sizes, memory, load time and, where measured, latency on a real-time-paced stream."""
+    is_paced = any("paced" in row for row in rows)
+    header = ("bundle", "kind", "precision", "weights", "non-zeros", "model MB", "load ms", "peak RSS MB")
+    header += ("first chunk ms", "first text ms", "final text ms", "lag ms") if is_paced else ()
+    cells = []
+    for row in rows:
+        line = (
+            row["bundle"],
+            row["kind"],
+            row["precision"],
+            _thousands(row["num_weights"]),
+            _thousands(row["num_nonzeros"]),
+            number(row["model_bytes"], scale=1e-6),
+            number(row["load_s"], scale=1e3, digits=0),
+            number(row["peak_rss_bytes"], scale=1e-6, digits=0),
+        )
+        if is_paced:
+            paced = ("first_chunk_s", "first_partial_s", "finalisation_s", "lag_s")
+            line += tuple(number(row["paced"][name], scale=1e3, digits=0) for name in paced)
+        cells.append(line)
+    return Table(header=header, rows=tuple(cells), num_left=3)
+
+
+def _thousands(value):
+    return "-" if value is None else f"{value:,}"
+
+
+def latency_series(rows):
+    """Return Series of median model time over kept weights, one for each kind and precision.
+
+    The dense model begins the lines of its pruned versions. Rows that tell no counts are left out.
+    """
+    known = [row for row in rows if row["num_nonzeros"] and row["num_weights"]]
+    dense = max((row["num_weights"] for row in known), default=None)
+    is_dense_alone = all(row["kind"] == "dense" for row in known)
+    series = []
+    for precision in ("fp32", "int8"):
+        for kind, kinds, name in (
+            ("shrunk", ("dense", "shrunk"), "shrunk (structured)"),
+            ("masked", ("dense", "masked"), "masked (zeros stay)"),
+            ("dense-small", ("dense-small",), "dense-small control"),
+            ("dense", ("dense",) if is_dense_alone else (), "dense"),
+        ):
+            members = [row for row in known if row["precision"] == precision and row["kind"] in kinds]
+            if any(row["kind"] == kind for row in members):
+                series.append(
+                    Series(
+                        name=f"{name}, {precision}",
+                        x=tuple(row["num_nonzeros"] / dense for row in members),
+                        y=tuple(row["model_ms"]["p50"] for row in members),
+                        is_dashed=kind != "shrunk",
+                    )
+                )
+    return series
