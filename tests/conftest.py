@@ -10,7 +10,7 @@ _DATA_DIRS = (_CHECKOUT.parent / "shared" / "data", _CHECKOUT / "shared" / "data
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Return a function from a pack's name to its folder of real recordings; it skips visibly where the pack is absent."""
+    """Return a function from a pack's name to its folder of recordings; it skips visibly where the pack is absent."""
 
     def locate(pack):
         for folder in _DATA_DIRS:

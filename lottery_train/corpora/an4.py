@@ -31,8 +31,9 @@ def _entries(root, *, part, skipped):
             continue
         audio_path = audio_paths[found["id"]]
         yield Entry(
-            audio_path=audio_path, text=found["text"], speaker=audio_path.parent.name, lang="en", file=index, line=number
-        )
+            audio_path=audio_path, text=found["text"], speaker=audio_path.parent.name, lang="en",
+            file=index, line=number,
+        )  # fmt: skip
 
 
 def read_corpus(source_dir):

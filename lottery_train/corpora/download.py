@@ -114,7 +114,8 @@ def _extract(path, *, folder):
             for member in tqdm(tar, desc=f"unpack {path.name}", unit="file", disable=None):
                 tar.extract(member, folder, filter="data")
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorpusError(f"{path}: cannot unpack: {error}", hint="remove the file and run the command again") from error
+        hint = "remove the file and run the command again"
+        raise CorpusError(f"{path}: cannot unpack: {error}", hint=hint) from error
 
 
 def download_archives(archives, *, folder):

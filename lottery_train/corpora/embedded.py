@@ -48,7 +48,7 @@ def _write_script(*, sizes, seed):
             request = Request(
                 text=spoken_form(text),
                 voice=draw_voice(rng, split=split),
-                rate_wpm=int(rng.integers(130, 221)),
+                rate_wpm=int(rng.integers(110, 181)),
                 pitch=int(rng.integers(30, 71)),
                 pitch_range=int(rng.integers(30, 71)),
                 seed=int(rng.integers(1, 1 << 31)),
