@@ -39,9 +39,9 @@ def describe_bundle(path, *, manifest, precision):
 
 
 def _figure(value):
-    """Return a finite number of the manifest's free-form provenance, or None for anything else."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if is_number else None
+    """Return a finite number >= 0 of the manifest's free-form provenance, or None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < math.inf else None
 
 
 def _kind(told):

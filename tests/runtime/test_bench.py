@@ -1,0 +1,238 @@
+"""lottery-bench: what it compares, what it calls a speed-up, and what it says when it cannot measure."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from runtime import measurement
+from runtime.bench import find_rows, main
+from runtime.comparison import add_ratios, latency_series, latency_table, notes, sort_rows
+from runtime.errors import LotteryError
+from runtime.manifest import Manifest
+from runtime.measurement import Candidate, Conditions, load_clip, measure_clips
+from tests.tiny_bundle import speak, write_tiny_bundle
+
+
+def write_bundle(path, *, has_int8=True, **provenance):
+    write_tiny_bundle(path, has_int8=has_int8)
+    dataclasses.replace(Manifest.load(path), provenance=provenance).write(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    root = tmp_path_factory.mktemp("bench")
+    return [
+        write_bundle(root / "small", density=1.0, level=6, num_weights=310, num_nonzeros=310, structured=False),
+        write_bundle(root / "shrunk", density=0.26, level=6, num_weights=320, num_nonzeros=315, structured=True),
+        write_bundle(root / "dense", density=1.0, level=0, num_weights=1000, num_nonzeros=1000, structured=False),
+        write_bundle(root / "masked", density=0.26, level=6, num_weights=1000, num_nonzeros=320, structured=False),
+    ]
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.tile(speak("bad cab"), 2), 16000)
+    return str(path)
+
+
+def timed(**fields):
+    """Return a row with made-up times."""
+    model_ms = fields.pop("model_ms")
+    row = {"bundle": "b", "kind": "shrunk", "precision": "fp32", "density": None, "num_weights": 5, "num_nonzeros": 5}
+    model = {"p50": model_ms, "p95": model_ms, "p99": model_ms, "mean": model_ms, "count": 1}
+    row |= {"model_ms": model, "chunk_ms": model | {"p50": model_ms + 1}, "rtf": 0, "cpu_s_per_audio_s": 0}
+    return row | fields
+
+
+def test_the_command_line_end_to_end(bundles, clip, tmp_path, capsys):
+    output = tmp_path / "out.json"
+    assert main([*bundles, "--repeats", "2", "--audio", clip, "--json", str(output)]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(output.read_text())
+    rows = result["rows"]
+    assert [(row["bundle"], row["precision"]) for row in rows] == [
+        (name, precision) for precision in ("fp32", "int8") for name in ("dense", "masked", "shrunk", "small")
+    ]
+    assert [row["kind"] for row in rows[:4]] == ["dense", "masked", "shrunk", "dense-small"]
+    for row in rows:
+        assert 0 < row["model_ms"]["p50"] < row["chunk_ms"]["p50"] <= row["chunk_ms"]["p95"] <= row["chunk_ms"]["p99"]
+        assert row["model_ms"]["count"] > row["chunk_ms"]["count"] > 0
+        assert min(row["rtf"], row["cpu_s_per_audio_s"], row["load_s"]) > 0
+        assert row["peak_rss_bytes"] > row["imports_rss_bytes"] > 1e7
+        assert row["baseline"] == "dense"
+    assert rows[0]["speedup"] == 1
+    assert rows[1]["speedup"] is None
+    assert rows[1]["model_time_ratio"] > 0
+    assert result["machine"]["threads"] == 1
+    assert result["command"].startswith("lottery-bench ")
+    assert "machine: " in printed.out
+    assert "zeros inside full-size matrices" in printed.out
+    assert printed.err.endswith(f"wrote {output}\n")
+
+
+def test_real_time_stream_is_measured(bundles, clip, tmp_path):
+    output = tmp_path / "out.json"
+    options = ["--paced", "--precision", "fp32", "--repeats", "1", "--audio", clip, "--json", str(output)]
+    assert main([bundles[2], *options]) == 0
+    (row,) = json.loads(output.read_text())["rows"]
+    audio_s = 2 * len(speak("bad cab")) / 16000
+    assert 0.2 <= row["paced"]["first_chunk_s"] <= row["paced"]["first_partial_s"] < audio_s
+    assert row["paced"]["finalisation_s"] > 0
+
+
+def test_plot_and_page_are_written(bundles, clip, tmp_path):
+    plot, page = tmp_path / "out.png", tmp_path / "out.html"
+    options = ["--repeats", "1", "--precision", "fp32", "--audio", clip, "--plot", str(plot), "--html", str(page)]
+    assert main([*bundles, *options]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    text = page.read_text()
+    assert "<svg" in text
+    assert "lottery-bench" in text
+
+
+def test_speedup_is_against_dense_of_the_same_precision():
+    rows = [
+        timed(bundle="dense", kind="dense", model_ms=6.0),
+        timed(bundle="shrunk", model_ms=2.0),
+        timed(bundle="dense", kind="dense", precision="int8", model_ms=3.0),
+        timed(bundle="shrunk", precision="int8", model_ms=2.0),
+    ]
+    add_ratios(rows)
+    assert [row["speedup"] for row in rows] == pytest.approx([1, 3, 1, 1.5])
+    assert [row["model_time_ratio"] for row in rows] == pytest.approx([1, 1 / 3, 1, 2 / 3])
+    assert rows[3]["chunk_time_ratio"] == pytest.approx(3 / 4)
+
+
+def test_zeros_are_never_called_a_speedup():
+    rows = [timed(kind="dense", model_ms=6.0), timed(bundle="m", kind="masked", model_ms=3.0)]
+    add_ratios(rows)
+    assert rows[1]["speedup"] is None
+    assert rows[1]["model_time_ratio"] == 0.5
+    table = latency_table(rows)
+    cells = dict(zip(table.header, table.rows[1], strict=True))
+    assert cells["speed-up"] == "masked"
+    assert cells["model p50 ms"] == "3.00"
+    assert any("not a speed-up" in note for note in notes(rows))
+    assert not any("not a speed-up" in note for note in notes(rows[:1]))
+
+
+def test_without_a_dense_bundle_the_table_says_what_it_compares_with():
+    rows = [timed(bundle="big", model_ms=6.0), timed(bundle="small", model_ms=2.0)]
+    add_ratios(rows)
+    assert rows[1]["speedup"] == pytest.approx(3)
+    assert any("no dense bundle" in note for note in notes(rows))
+
+
+def test_rows_without_provenance_stand_last():
+    rows = [
+        timed(bundle="?", num_nonzeros=None, num_weights=None, model_ms=1),
+        timed(bundle="few", num_nonzeros=3, model_ms=1),
+        timed(bundle="many", num_nonzeros=9, model_ms=1),
+    ]
+    assert [row["bundle"] for row in sort_rows(rows)] == ["many", "few", "?"]
+
+
+def test_provenance_is_not_trusted(tmp_path):
+    path = write_bundle(tmp_path / "odd", density="all of it", level=[1], num_weights=True, num_nonzeros=12345)
+    told = tmp_path / "odd" / "manifest.json"
+    told.write_text(told.read_text().replace("12345", "1e999"))
+    (row, _) = find_rows([path])
+    assert (row["kind"], row["density"], row["level"]) == ("unknown", None, None)
+    assert (row["num_weights"], row["num_nonzeros"]) == (None, None)
+    told.write_text(told.read_text().replace("1e999", "-5"))
+    assert find_rows([path])[0]["num_nonzeros"] is None
+
+
+def test_bundles_of_one_name_are_told_apart(tmp_path):
+    paths = [write_bundle(tmp_path / run / "level_06", has_int8=False) for run in "ab"]
+    assert [row["bundle"] for row in find_rows(paths)] == paths
+    # the same bundle given twice is measured once
+    assert [row["bundle"] for row in find_rows([paths[0], paths[0] + "/"])] == ["level_06"]
+
+
+def test_series_hold_kept_share_and_begin_at_dense():
+    rows = [
+        timed(kind="dense", num_weights=100, num_nonzeros=100, model_ms=4.0),
+        timed(kind="masked", num_weights=100, num_nonzeros=40, model_ms=4.0),
+        timed(kind="shrunk", num_weights=50, num_nonzeros=50, model_ms=2.0),
+        timed(kind="unknown", num_weights=None, num_nonzeros=None, model_ms=9.0),
+    ]
+    series = {line.name: (line.x, line.y) for line in latency_series(rows)}
+    assert series == {
+        "shrunk (structured), fp32": ((1.0, 0.5), (4.0, 2.0)),
+        "masked (zeros stay), fp32": ((1.0, 0.4), (4.0, 4.0)),
+    }
+    assert [line.name for line in latency_series(rows[:1])] == ["dense, fp32"]
+    assert latency_series(rows[3:]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        (["--precision", "int8"], "has no int8 model", "--precision fp32"),
+        (["--plot", "out.png"], "nothing to plot", "--plot"),
+        (["--audio", "absent.wav"], "absent.wav: no such file", None),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_measuring(options, message, hint, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("runtime.bench.measure_rows", lambda *_, **__: pytest.fail("measured"))
+    path = write_bundle(tmp_path / "plain", has_int8=False)
+    assert main([path, *options]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert message in printed
+    assert hint is None or f"hint: {hint}" in printed or hint in printed.split("hint: ")[1]
+
+
+def test_a_plot_without_matplotlib_names_the_extra(bundles, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("runtime.bench.measure_rows", lambda *_, **__: pytest.fail("measured"))
+    assert main([*bundles, "--html", "out.html"]) == 2
+    assert 'hint: pip install "lottery-asr[train]"' in capsys.readouterr().err
+
+
+def test_a_damaged_bundle_ends_with_its_name(bundles, tmp_path, capsys):
+    path = write_bundle(tmp_path / "cut")
+    with open(tmp_path / "cut" / "model.onnx", "r+b") as file:
+        file.truncate(100)
+    assert main([bundles[0], path]) == 2
+    assert "cut/model.onnx: truncated" in capsys.readouterr().err
+
+
+def test_a_clip_too_short_to_measure(tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.zeros(8000), 16000)
+    with pytest.raises(LotteryError, match=r"short.wav: 0.50 s of audio"):
+        load_clip(tmp_path / "short.wav")
+
+
+def test_a_clip_of_another_rate_is_resampled_and_bounded(tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.zeros(8000 * 70), 8000)
+    assert load_clip(tmp_path / "long.wav").shape == (60 * 16000,)
+
+
+def test_an_error_in_the_measuring_process_arrives_as_one(bundles):
+    lost = Candidate(bundle=bundles[0] + "-gone", precision="fp32")
+    with pytest.raises(LotteryError, match="no such bundle") as caught:
+        measure_clips([lost], conditions=Conditions(), repeats=1)
+    assert caught.value.hint
+
+
+def test_the_measuring_process_has_its_threads_fixed(bundles, monkeypatch):
+    seen = {}
+
+    def run(command, *, env, **_):
+        seen.update(env)
+        return SimpleNamespace(returncode=-9, stdout="")
+
+    monkeypatch.setattr(measurement, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
+    with pytest.raises(LotteryError, match="status -9"):
+        measure_clips([Candidate(bundle=bundles[0], precision="fp32")], conditions=Conditions(threads=3), repeats=1)
+    assert {seen[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
