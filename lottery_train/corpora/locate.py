@@ -1,6 +1,7 @@
 """Where a corpus is: a folder the user names, the environment, the cache, the official address."""
 
 import os
+import sys
 from pathlib import Path
 
 from lottery_train.corpora import embedded
@@ -53,10 +54,13 @@ def _download(name):
         )
     try:
         source_dir = download_archives(importer.ARCHIVES, folder=cache_dir() / "downloads" / name)
-        return import_corpus(name, source_dir=source_dir, out_dir=cache_dir() / "corpora" / name)
+        corpus = import_corpus(name, source_dir=source_dir, out_dir=cache_dir() / "corpora" / name)
     except CorpusError as error:
         hint = f"name a copy with --data-dir or {DATA_VARIABLE}, or use the embedded corpus, which needs no download"
         raise CorpusError(f"corpus {name!r}: {error}", hint=error.hint or hint) from error
+    if corpus.skipped:
+        print(f"{name}: {len(corpus.skipped)} utterances left out, the first: {corpus.skipped[0]}", file=sys.stderr)
+    return corpus
 
 
 def find_corpus(name=embedded.NAME, *, data_dir=None):
@@ -64,6 +68,7 @@ def find_corpus(name=embedded.NAME, *, data_dir=None):
 
     In this order: `data_dir`/NAME or `data_dir` itself; $LOTTERY_DATA/NAME, or $LOTTERY_DATA itself where it is
     called NAME; for the embedded corpus, its synthesis (kept in the cache); the cache; the official download.
+    Under torchrun let one process call it first.
 
     Args:
         name: "embedded", a key of IMPORTERS, or any folder of manifests below data_dir or $LOTTERY_DATA.

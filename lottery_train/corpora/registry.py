@@ -4,8 +4,6 @@ An importer is a module with `read_corpus(source_dir) -> (splits, skipped)`, `AR
 that is impossible) and `HOMEPAGE`.
 """
 
-import sys
-
 from lottery_train.corpora import an4, common_voice, folder, librispeech, speech_commands, tedlium
 from lottery_train.corpora.corpus import write_corpus
 from lottery_train.corpora.splits import complete_splits
@@ -30,7 +28,7 @@ def import_corpus(name, *, source_dir, out_dir):
         out_dir: folder for train.jsonl, dev.jsonl, test.jsonl (and skipped.txt, where something was left out).
             A corpus that comes without dev or test has them held out from train, by speaker.
     Returns:
-        Corpus; its `skipped` lists what was left out, and a line on stderr counts it.
+        Corpus; its `skipped` lists what was left out.
     Raises:
         CorpusError: unknown name, the layout is not there, no usable utterance, or out_dir holds a corpus already.
         MissingExtraError: the importer needs torchaudio and it is not installed.
@@ -44,7 +42,4 @@ def import_corpus(name, *, source_dir, out_dir):
     except CorpusError as error:
         first = f"; {len(skipped)} left out, the first is {skipped[0]}" if skipped else ""
         raise CorpusError(f"{source_dir}: {error}{first}") from error
-    corpus = write_corpus(out_dir, name=name, splits=splits, skipped=skipped)
-    if skipped:
-        print(f"{name}: {len(skipped)} utterances left out, listed in {out_dir}/skipped.txt", file=sys.stderr)
-    return corpus
+    return write_corpus(out_dir, name=name, splits=splits, skipped=skipped)
