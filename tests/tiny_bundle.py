@@ -36,12 +36,12 @@ def geometry(chunk_frames=CHUNK_FRAMES):
 
 
 def speak(text, *, sample_rate_hz=SAMPLE_RATE_HZ, gap_s=GAP_S):
-    """Return float32 (n,): the tones that spell `text` (letters a to e and spaces), silence between and at both ends."""
+    """Return float32 (n,): the tones that spell `text` (letters a to e, spaces), silence between and around."""
     mel = [1127.0 * np.log1p(hz / 700.0) for hz in (LOW_HZ, HIGH_HZ)]
     time_s = np.arange(round(TONE_S * sample_rate_hz)) / sample_rate_hz
     gap = np.zeros(round(gap_s * sample_rate_hz))
     pieces = [gap]
-    for symbol in TOKENIZER.encode(text):
+    for symbol in (TOKENIZER.symbols.index(character) for character in text.replace(" ", WORD_START)):
         centre = mel[0] + (mel[1] - mel[0]) * (_BINS[symbol - 1] + 1) / (NUM_MELS + 1)
         pieces += [0.3 * np.sin(2 * np.pi * 700.0 * np.expm1(centre / 1127.0) * time_s), gap]
     return np.concatenate(pieces).astype(np.float32)
