@@ -1,0 +1,1 @@
+"""Reproducible measurements; run from the checkout's root, such as `python -m benchmarks.latency`."""
