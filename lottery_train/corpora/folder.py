@@ -6,7 +6,6 @@ from pathlib import Path
 from lottery_train.corpora.corpus import SPLITS
 from lottery_train.corpora.entry import Entry, measure_entries, read_index
 from lottery_train.corpora.manifest import Skipped
-from lottery_train.corpora.splits import hold_out
 from lottery_train.errors import CorpusError
 
 HOMEPAGE = None
@@ -42,27 +41,27 @@ def read_corpus(source_dir):
     """Read metadata.csv: columns `file` (relative to it) and `text`, optionally `split`, `speaker`, `lang`.
 
     Returns:
-        (splits, skipped): as the column `split` says; without one, speakers (or files, where there are too few
-        speakers) are divided by a hash of their names into train, dev and test.
+        (splits, skipped): as the column `split` says; without one everything is train, and import_corpus holds dev
+        and test out of it.
     Raises:
         CorpusError: metadata.csv is missing or not CSV, lacks a column, or names an unknown split.
     """
     index = Path(source_dir) / "metadata.csv"
     rows, columns = _rows(index)
-    groups = {split: [] for split in SPLITS} if "split" in columns else {"all": []}
+    groups = {split: [] for split in SPLITS}
     skipped = []
     for number, record in rows:
         if None in record or None in record.values():
             skipped.append(Skipped(file=index, line=number, reason=f"expected {len(columns)} fields"))
             continue
-        group = _split_of(record, where=f"{index}:{number}") if "split" in columns else "all"
+        split = _split_of(record, where=f"{index}:{number}") if "split" in columns else "train"
         entry = Entry(
             audio_path=index.parent / record["file"], text=record["text"], speaker=record.get("speaker") or None,
             lang=record.get("lang") or None, file=index, line=number,
         )  # fmt: skip
-        groups[group].append(entry)
+        groups[split].append(entry)
     splits = {}
-    for group, entries in groups.items():
-        splits[group], unusable = measure_entries(entries, description=f"{index.parent.name} {group}")
+    for split, entries in groups.items():
+        splits[split], unusable = measure_entries(entries, description=f"{index.parent.name} {split}")
         skipped += unusable
-    return (splits, skipped) if "split" in columns else (hold_out(splits["all"]), skipped)
+    return splits, skipped
