@@ -102,7 +102,7 @@ def collate(dataset, examples, *, encode, chunk, rng=None, gain_db=0.0, has_spec
         if rng is not None and gain_db:
             joined = np.maximum(joined + np.float32(rng.uniform(-gain_db, gain_db) * _NEPER_PER_DB), PADDING_VALUE)
         if has_spec_augment:
-            joined = spec_augment(joined, rng=rng)
+            joined = spec_augment(joined, rng=rng, max_freq_bins=20, max_time_frames=25)
         frames.append(joined)
         symbols.append(encode(" ".join(dataset.texts[utterance] for utterance, _ in example)))
     chunks = [num_chunks(len(part), chunk_frames=chunk) for part in frames]

@@ -41,7 +41,6 @@ def _parser():
     parser.add_argument("--preset", default="embedded", help=f"settings to start from: {', '.join(sorted(PRESETS))}")
     parser.add_argument("--out", type=Path, help="run directory; an unfinished run there goes on")
     parser.add_argument("--data-dir", type=Path, help="corpus directory (default: $LOTTERY_DATA, then download)")
-    parser.add_argument("--cache-dir", type=Path, help="features and downloads (default: $LOTTERY_CACHE)")
     parser.add_argument("--dry-run", action="store_true", help="print the density of every level and layer, train nothing")
     parser.add_argument("--target-density", type=float, help="as many rounds as this density of prunable weights needs")
     parser.add_argument("--controls", help="levels to set controls beside, such as 3,6")
@@ -141,7 +140,7 @@ def _train(arguments, config):
     if not process.is_first:
         process.barrier()
     speech = prepare_speech(config.data, out=arguments.out, seed=config.train.seed, data_dir=arguments.data_dir,
-                            cache_dir=arguments.cache_dir, is_first=process.is_first)
+                            is_first=process.is_first)
     if process.is_first:
         process.barrier()
     run = open_run(arguments.out, config=config, speech=speech, process=process)

@@ -1,5 +1,6 @@
 """Everything that decides a run, as frozen data: what `runs/<name>/config.json` holds."""
 
+import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 
 from lottery_train.errors import ConfigError
@@ -11,13 +12,12 @@ class DataConfig:
 
     Args:
         corpus: registry name of the corpus (`embedded`, `an4`, …).
-        tokens: `char`, or `bpe:N` for N sentencepiece units.
+        tokens: `char`, or `bpe:N` or `unigram:N` for N sentencepiece units.
         speeds: speed factors; each gives one cached copy of the training audio.
         noise: manifest of noise recordings, or None.
         noise_snrs_db: signal-to-noise ratios to draw from, dB.
         num_noise_copies: noisy copies beside the clean one, for each speed.
         max_utterance_s: longer training utterances are skipped and counted.
-        embedded_train, embedded_dev, embedded_test: utterances of the embedded corpus.
     """
 
     corpus: str = "embedded"
@@ -27,13 +27,11 @@ class DataConfig:
     noise_snrs_db: tuple[float, ...] = (20.0, 10.0, 5.0)
     num_noise_copies: int = 1
     max_utterance_s: float = 25.0
-    embedded_train: int = 1000
-    embedded_dev: int = 100
-    embedded_test: int = 150
 
     def __post_init__(self):
         _require(all(0.5 <= speed <= 2 for speed in self.speeds) and self.speeds, "speeds", self.speeds, "0.5 … 2")
-        _require(self.tokens == "char" or self.tokens.startswith("bpe:"), "tokens", self.tokens, "char or bpe:N")
+        is_known = re.fullmatch(r"char|(bpe|unigram):[1-9]\d{0,4}", self.tokens)
+        _require(is_known, "tokens", self.tokens, "char, bpe:N or unigram:N")
         _require(self.num_noise_copies >= 1, "num_noise_copies", self.num_noise_copies, "at least 1")
 
 
@@ -68,7 +66,8 @@ class TrainConfig:
         eval_chunk_frames: chunk length of every evaluation and of the export: 16 is 640 ms.
         join_probability: chance that an utterance is joined with another into one training example.
         gain_db: loudness is varied by up to this much, either way.
-        spec_augment_loss: (high, low): SpecAugment ramps in as the best epoch's loss falls from high to low.
+        augmentation_loss: (high, low): SpecAugment and joining ramp in as the best epoch's loss falls from high to low;
+            from the start they keep CTC on its blank plateau for dozens of epochs.
         average_best: checkpoints averaged at the end, the best by dev WER.
         num_evaluations: dev evaluations, spread over the second half of the training.
         precision: `auto` (bfloat16 where the hardware multiplies it natively), `float32`, or `bfloat16`.
@@ -85,7 +84,7 @@ class TrainConfig:
     eval_chunk_frames: int = 16
     join_probability: float = 0.3
     gain_db: float = 6.0
-    spec_augment_loss: tuple[float, float] = (1.2, 0.6)
+    augmentation_loss: tuple[float, float] = (1.2, 0.6)
     average_best: int = 5
     num_evaluations: int = 10
     precision: str = "auto"

@@ -13,8 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lottery_train.augment import add_noise, speed
-from lottery_train.corpora import cache_dir as default_cache_dir
-from lottery_train.corpora import draw_noise, load_audio, load_noise
+from lottery_train.corpora import cache_dir, draw_noise, load_audio, load_noise
 from lottery_train.errors import CorpusError
 from runtime.features import NUM_MELS, SAMPLE_RATE_HZ, fbank
 from runtime.files import atomic_directory, read_json, write_json
@@ -83,8 +82,7 @@ class Dataset:
         return frames.mean(0), frames.std(0)
 
 
-def load_dataset(utterances, *, variants=(Variant(),), noise=None, noise_snrs_db=(), seed=0, skipped=(), cache_dir=None,
-                 dtype=np.float32, name="audio"):
+def load_dataset(utterances, *, variants=(Variant(),), noise=None, noise_snrs_db=(), seed=0, skipped=(), dtype=np.float32, name="audio"):
     """Compute, or find in the cache, the features of a split.
 
     Args:
@@ -104,7 +102,7 @@ def load_dataset(utterances, *, variants=(Variant(),), noise=None, noise_snrs_db
         [CACHE_VERSION, fingerprint, [asdict(variant) for variant in variants], np.dtype(dtype).name, seed,
          hashlib.sha256(noise.read_bytes()).hexdigest() if noise else None, list(noise_snrs_db)]
     )
-    folder = Path(cache_dir or default_cache_dir()) / "features" / hashlib.sha256(recipe.encode()).hexdigest()[:24]
+    folder = cache_dir() / "features" / hashlib.sha256(recipe.encode()).hexdigest()[:24]
     if not (folder / "index.json").exists():
         with atomic_directory(folder) as partial:
             _build(partial, utterances, variants, noise, noise_snrs_db, seed, dtype, name)

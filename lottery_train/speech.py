@@ -36,7 +36,7 @@ class Speech:
     max_utterance_s: float
 
 
-def prepare_speech(data, *, out, seed, data_dir=None, cache_dir=None, is_first=True):
+def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
     """Find a corpus, settle its tokens, and compute or find its features.
 
     The tokens are settled once, in `out`: a resumed run, and a corpus that grew, keep them. Utterances that cannot be
@@ -51,8 +51,7 @@ def prepare_speech(data, *, out, seed, data_dir=None, cache_dir=None, is_first=T
     Raises:
         CorpusError: no such corpus, or nothing in it can be used.
     """
-    sizes = {"num_train": data.embedded_train, "num_dev": data.embedded_dev, "num_test": data.embedded_test}
-    corpus = find_corpus(data.corpus, data_dir=data_dir, cache_dir=cache_dir, seed=seed, **sizes)
+    corpus = find_corpus(data.corpus, data_dir=data_dir)
     manifests = {split: read_manifest(corpus.splits[split], on_error="skip") for split in ("train", "dev", "test")}
     tokens_path, model_path = Path(out) / "tokens.txt", Path(out) / "bpe.model"
     if not tokens_path.exists() and is_first:
@@ -77,8 +76,7 @@ def prepare_speech(data, *, out, seed, data_dir=None, cache_dir=None, is_first=T
             if is_train
             else {}
         )
-        splits[split] = load_dataset(usable, skipped=[*skipped, *unspelled], seed=seed, cache_dir=cache_dir, name=split,
-                                     **augmentation)
+        splits[split] = load_dataset(usable, skipped=[*skipped, *unspelled], seed=seed, name=split, **augmentation)
         if is_first:
             _report_skipped(split, splits[split])
     model = model_path.read_bytes() if model_path.exists() else None

@@ -12,7 +12,7 @@ def build_tokens(texts, *, spec):
 
     Args:
         texts: training transcripts.
-        spec: `char`, or `bpe:N` for a vocabulary of N units, the blank among them.
+        spec: `char`, or `bpe:N` or `unigram:N` for a vocabulary of N sentencepiece units, the blank among them.
     Returns:
         (Tokenizer, model): model is the serialised sentencepiece model, None for characters.
     Raises:
@@ -21,11 +21,11 @@ def build_tokens(texts, *, spec):
     if spec == "char":
         return Tokenizer.from_texts(texts), None
     sentencepiece = require_extra("sentencepiece", extra="train")
-    model = io.BytesIO()
+    model, (kind, _, size) = io.BytesIO(), spec.partition(":")
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts), model_writer=model, vocab_size=int(spec.removeprefix("bpe:")),
-            model_type="bpe", character_coverage=1.0, bos_id=-1, eos_id=-1, unk_id=0, unk_piece=BLANK, minloglevel=2,
+            sentence_iterator=iter(texts), model_writer=model, vocab_size=int(size), model_type=kind,
+            character_coverage=1.0, bos_id=-1, eos_id=-1, unk_id=0, unk_piece=BLANK, minloglevel=2,
         )
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"tokens {spec!r} cannot be learned from {len(texts)} texts: {error}") from error

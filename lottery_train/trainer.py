@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lottery_train.batching import collate, epoch_batches
 from lottery_train.checkpoint import average_weights, load_checkpoint, save_checkpoint
-from lottery_train.distributed import Process, has_fast_bfloat16
+from lottery_train.distributed import has_fast_bfloat16
 from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from runtime.files import write_atomic
@@ -37,7 +37,7 @@ class Position:
         epoch, batch: next batch to train on.
         step: optimiser steps done since the first weights.
         loss_sum, num_steps: of the running epoch.
-        best_loss: lowest mean loss of an epoch so far (steers SpecAugment).
+        best_loss: lowest mean loss of an epoch so far (steers the augmentation).
         best: [dev WER, dev loss, file name] of the checkpoints that will be averaged, best first.
         num_bad: steps in a row whose gradient was not finite.
     """
@@ -64,10 +64,11 @@ class Trainer:
         mask: Mask applied after every step, or None.
         rewind_step, rewind_path: after this many steps (None: never) the state is saved there.
         metrics, label: where the curves go, and under which name.
+        process: `lottery_train.distributed.Process`.
     """
 
     def __init__(self, *, model, speech, config, folder, epochs, mask=None, rewind_step=None, rewind_path=None, metrics, label,
-                 process=Process()):
+                 process):
         self.model, self.speech, self.config, self.process = model, speech, config, process
         self.folder, self.epochs, self.metrics, self.label = Path(folder), epochs, metrics, label
         self.mask = mask.to(process.device) if mask is not None else None
@@ -125,7 +126,7 @@ class Trainer:
     def _run_epoch(self, bar):
         position, config = self.position, self.config
         batches = epoch_batches(
-            self.speech.train, batch_s=config.batch_s, join_probability=config.join_probability,
+            self.speech.train, batch_s=config.batch_s, join_probability=config.join_probability * self._augmentation_share(),
             max_utterance_s=self.speech.max_utterance_s, seed=config.seed, epoch=position.epoch,
             world_size=self.process.world_size,
         )
@@ -188,7 +189,7 @@ class Trainer:
         chunk = int(np.random.default_rng([config.seed, position.step]).choice(config.chunk_frames))
         batch = collate(
             self.speech.train, examples, encode=self.speech.encode, chunk=chunk, rng=rng, gain_db=config.gain_db,
-            has_spec_augment=bool(rng.random() < self._spec_augment_share()),
+            has_spec_augment=bool(rng.random() < self._augmentation_share()),
         ).to(self.process.device)
         with torch.autocast(self.process.device.type, self._autocast_dtype or torch.bfloat16,
                             enabled=self._autocast_dtype is not None):
@@ -212,8 +213,8 @@ class Trainer:
                                   hint="lower the learning rate, or train with precision float32")
         return float(loss.detach()) if torch.isfinite(loss) else position.best_loss, batch.audio_s
 
-    def _spec_augment_share(self):
-        high, low = self.config.spec_augment_loss
+    def _augmentation_share(self):
+        high, low = self.config.augmentation_loss
         if self.position.best_loss == math.inf:
             return 0.0
         return min(1.0, max(0.0, (high - self.position.best_loss) / (high - low)))

@@ -1,0 +1,248 @@
+"""Tickets, the search loop, controls, and the command line: kill -9 and resume included."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lottery_train.checkpoint import read_safetensors
+from lottery_train.cli import main
+from lottery_train.config import RunConfig
+from lottery_train.controls import CONTROLS, train_control
+from lottery_train.distributed import Process
+from lottery_train.errors import ConfigError, TicketError
+from lottery_train.evaluate import paired_difference, score_texts
+from lottery_train.models import build_model
+from lottery_train.search import open_run, reuse_dense, search
+from lottery_train.speech import prepare_speech
+from lottery_train.ticket import load_ticket
+from tests.lottery_train.tiny import tiny_run, write_tones
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("tones")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOTTERY_CACHE", str(folder / "cache"))
+        yield write_tones(folder / "pack")
+
+
+def start_run(tones, out, **changes):
+    config = tiny_run(**changes)
+    out.mkdir(parents=True, exist_ok=True)
+    speech = prepare_speech(config.data, out=out, seed=0, data_dir=tones)
+    return open_run(out, config=config, speech=speech, process=Process())
+
+
+@pytest.fixture(scope="module")
+def finished(tones, tmp_path_factory):
+    run = start_run(tones, tmp_path_factory.mktemp("run") / "weight", rounds=2)
+    search(run)
+    return run
+
+
+def test_levels_start_from_the_rewind_point_under_their_mask(finished, monkeypatch):
+    """The start weights of every level are rewind * mask: Frankle's own test of open_lth."""
+    tensors, _ = read_safetensors(finished.rewind_path)
+    starts = []
+
+    def stop(trainer):
+        trainer._apply_mask()
+        starts.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lottery_train.trainer.Trainer.run", stop)
+    more = replace(finished.config, search=replace(finished.config.search, rounds=3))
+    with pytest.raises(KeyboardInterrupt):
+        search(open_run(finished.out, config=more, speech=finished.speech, process=Process()))
+    open_run(finished.out, config=finished.config, speech=finished.speech, process=Process())
+    parent = load_ticket(finished.level_folder(2))
+    kept = 0
+    for name, value in starts[0].items():
+        expected = tensors[f"model.{name}"]
+        assert torch.equal(value, torch.where(value != 0, expected, 0)), name
+        kept += int((value != 0).sum()) if name in parent.mask else 0
+    assert kept == pytest.approx(parent.mask.num_kept * 0.5, abs=1)
+
+
+def test_tickets_shrink_monotonously_and_hold_what_they_say(finished):
+    tickets = [load_ticket(finished.level_folder(level)) for level in range(3)]
+    for earlier, later in zip(tickets, tickets[1:], strict=False):
+        assert later.mask.is_subset_of(earlier.mask)
+        assert later.mask.num_kept == earlier.mask.num_kept - round(0.5 * earlier.mask.num_kept)
+    for ticket in tickets:
+        parameters = dict(ticket.build_model().named_parameters())
+        nonzeros = sum(int(value.count_nonzero()) for value in parameters.values())
+        assert ticket.record["sizes"]["num_nonzeros"] == nonzeros
+        assert ticket.record["sizes"]["bytes"] == sum(
+            (ticket.folder / name).stat().st_size for name in ("mask.safetensors", "weights.safetensors")
+        )
+        low, high = ticket.record["metrics"]["test"]["wer_interval"]
+        assert low <= ticket.record["metrics"]["test"]["wer"] <= high
+
+
+def test_a_finished_level_is_not_trained_again(finished, monkeypatch):
+    monkeypatch.setattr("lottery_train.trainer.Trainer.run", lambda trainer: pytest.fail("trained again"))
+    assert [folder.name for folder in search(finished)] == ["level_00", "level_01", "level_02"]
+
+
+def test_other_settings_are_refused_but_more_rounds_are_not(finished):
+    other = replace(finished.config, train=replace(finished.config.train, epochs=9))
+    with pytest.raises(ConfigError, match="other settings") as caught:
+        open_run(finished.out, config=other, speech=finished.speech, process=Process())
+    assert "--out" in caught.value.hint
+    assert RunConfig.from_json(json.loads((finished.out / "config.json").read_text())) == finished.config
+
+
+def test_controls_share_the_tickets_size(finished):
+    ticket = load_ticket(finished.level_folder(2))
+    found = {name: load_ticket(train_control(finished, name, level=2)) for name in CONTROLS}
+    assert found["random-ticket"].mask == ticket.mask
+    assert found["no-rewinding"].mask == ticket.mask
+    assert found["random-pruning"].mask.num_kept == ticket.mask.num_kept
+    assert found["random-pruning"].mask != ticket.mask
+    assert found["dense-small"].mask.density == 1.0
+    small = found["dense-small"].record["sizes"]["num_weights"]
+    assert 0.5 * ticket.record["sizes"]["num_nonzeros"] < small <= ticket.record["sizes"]["num_nonzeros"]
+    with pytest.raises(ConfigError, match="level 0"):
+        train_control(finished, "random-ticket", level=0)
+    with pytest.raises(TicketError, match="level_07"):
+        train_control(finished, "random-ticket", level=7)
+
+
+@pytest.mark.parametrize("rewind", ["init", "learning-rate", "none"])
+def test_every_rewinding_and_granularity_searches(tones, tmp_path, rewind, finished):
+    granularity = {"init": "unit", "learning-rate": "block:1x4", "none": "block:4x4"}[rewind]
+    run = start_run(tones, tmp_path / "run", rewind=rewind, granularity=granularity, level_epochs=1)
+    if rewind == "init":
+        with pytest.raises(TicketError, match="rewind point"):
+            reuse_dense(run, finished.out)
+    else:
+        reuse_dense(run, finished.out)
+    search(run)
+    ticket = load_ticket(run.level_folder(1))
+    assert 0.3 < ticket.mask.density < 0.7
+    if rewind == "init":
+        tensors, _ = read_safetensors(run.rewind_path)
+        drawn = build_model(run.dense_config(), seed=0).state_dict()
+        assert all(torch.equal(tensors[f"model.{name}"], drawn[name]) for name in drawn if "subsampling." not in name)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "alter", "remove", "schema", "json", "tokens", "shape"])
+def test_a_damaged_ticket_is_named(finished, tmp_path, damage):
+    import shutil
+
+    folder = tmp_path / "level_01"
+    shutil.copytree(finished.level_folder(1), folder)
+    weights, record = folder / "weights.safetensors", folder / "ticket.json"
+    value = json.loads(record.read_text())
+    if damage == "truncate":
+        weights.write_bytes(weights.read_bytes()[:-10])
+    elif damage == "alter":
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1
+        weights.write_bytes(data)
+    elif damage == "remove":
+        (folder / "mask.safetensors").unlink()
+    elif damage == "json":
+        record.write_text("{")
+    else:
+        changes = {"schema": ("schema_version", 99), "tokens": ("tokens", ["<blk>", "a"]),
+                   "shape": ("model", value["model"] | {"model_width": 8})}[damage]
+        record.write_text(json.dumps(value | {changes[0]: changes[1]}))
+    with pytest.raises(TicketError) as caught:
+        load_ticket(folder)
+    named = {"truncate": "weights.safetensors", "alter": "weights.safetensors", "remove": "mask.safetensors",
+             "shape": "weights.safetensors"}.get(damage, "ticket.json")
+    assert str(folder / named) in str(caught.value)
+    if damage == "schema":
+        assert "schema version 99" in str(caught.value)
+
+
+def test_scores_agree_with_jiwer_and_pairs_with_arithmetic():
+    import jiwer
+
+    references = ["a b c", "d", "e f", "g h i j"]
+    first, second = ["a b c", "d", "e", "g x i"], ["a c", "d d", "e f", "g h i j"]
+    scores = [score_texts(references, texts) for texts in (first, second)]
+    for score, texts in zip(scores, (first, second), strict=True):
+        assert score.wer == pytest.approx(jiwer.wer(references, texts))
+        assert score.cer == pytest.approx(jiwer.cer(references, texts))
+        assert score.wer_interval[0] <= score.wer <= score.wer_interval[1]
+    difference, low, high = paired_difference(*scores)
+    assert difference == pytest.approx(scores[1].wer - scores[0].wer)
+    assert low <= difference <= high
+    assert paired_difference(scores[0], scores[0]) == (0.0, 0.0, 0.0)
+
+
+def command_line(tones, out, *, cache):
+    flags = ["--corpus", "tones", "--data-dir", str(tones), "--out", str(out), "--rounds", "1", "--epochs", "12", "--level-epochs", "6",
+             "--batch-s", "6", "--threads", "1", "--rewind", "step", "--rewind-steps", "3", "--rate", "0.5", "--granularity", "weight"]
+    for setting in ("num_blocks=1", "model_width=16", "ff=16", "heads=1", "conv=16"):
+        flags += ["--set", f"model.{setting}"]
+    environment = os.environ | {"LOTTERY_CACHE": str(cache), "PYTHONPATH": os.getcwd()}
+    return [sys.executable, "-m", "lottery_train.cli", *flags], environment
+
+
+def test_kill_9_and_start_again_gives_the_same_ticket(tones, tmp_path):
+    command, environment = command_line(tones, tmp_path / "whole", cache=tmp_path / "cache")
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "whole" / "report.html").exists()
+    assert str(tmp_path / "whole" / "report.html") in result.stdout
+    command, environment = command_line(tones, tmp_path / "killed", cache=tmp_path / "cache")
+    for place in ("level_00.work/checkpoint.safetensors", "level_01.work/checkpoint.safetensors"):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while not (tmp_path / "killed" / place).exists() and process.poll() is None:
+                time.sleep(0.002)
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    assert subprocess.run(command, env=environment, capture_output=True, timeout=300).returncode == 0
+    for name in ("ticket.json", "mask.safetensors", "weights.safetensors"):
+        for level in ("level_00", "level_01"):
+            files = [(tmp_path / run / level / name).read_bytes() for run in ("whole", "killed")]
+            assert files[0] == files[1], f"{level}/{name}"
+    assert not list((tmp_path / "killed").glob("*.work"))
+
+
+def test_dry_run_prints_levels_layers_and_asymptote(capsys):
+    assert main(["--preset", "an4", "--schedule", "decaying", "--rate", "0.2", "--rounds", "3", "--dry-run"]) == 0
+    output = capsys.readouterr().out
+    assert "12.05%" in output
+    assert "80.00%" in output
+    assert f"{0.8 * (1 - 0.18):.2%}" in output
+    assert "blocks.3.convolution.pointwise_out" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "none"], "preset is 'none'"),
+        (["--set", "train.epoch=3"], "no setting 'train.epoch'"),
+        (["--rate", "1.5", "--dry-run"], "rate"),
+        (["--rewind", "sideways"], "rewind"),
+        (["--granularity", "block:0x4", "--dry-run"], "block"),
+        (["--schedule", "decaying", "--rate", "0.2", "--target-density", "0.1", "--dry-run"], "unreachable"),
+        (["--corpus", "tones", "--data-dir", "missing", "--out", "run"], "missing"),
+    ],
+)
+def test_wrong_settings_are_explained(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert message in captured.err
+    assert not list(tmp_path.glob("run/*.json"))
+
+
+def test_an_unwritable_directory_is_explained(tones, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    assert main(["--corpus", "tones", "--data-dir", str(tones), "--out", str(tmp_path / "file" / "run")]) == 2
+    assert "cannot write" in capsys.readouterr().err

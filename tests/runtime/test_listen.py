@@ -1,0 +1,221 @@
+"""lottery-listen from the command line: replay, endpoints, Ctrl-C, and machines without a microphone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from runtime import listen
+from runtime.console import JsonLines
+from runtime.endpoint import EndpointRules
+from runtime.errors import DeviceError
+from runtime.microphone import Source
+from runtime.recognizer import Recognizer
+from tests.tiny_bundle import speak, write_tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_tiny_bundle(tmp_path_factory.mktemp("listen") / "bundle")
+
+
+def silence(seconds, *, rate):
+    return np.zeros(round(seconds * rate), np.float32)
+
+
+@pytest.fixture
+def conversation(tmp_path):
+    """Two lines of speech with a pause between, at a rate that a cheap microphone has; the end is cut short."""
+    rate = 44100
+    second = speak(" dead bee", sample_rate_hz=rate)[: -round(0.12 * rate)]
+    samples = np.concatenate([speak("cab bad", sample_rate_hz=rate), silence(1.5, rate=rate), second])
+    soundfile.write(tmp_path / "talk.wav", samples, rate, subtype="FLOAT")
+    return str(tmp_path / "talk.wav")
+
+
+def run(*arguments):
+    return listen.main([str(argument) for argument in arguments])
+
+
+def test_a_replay_prints_a_line_an_endpoint_and_keeps_the_last_word(bundle, conversation, capsys):
+    assert run(bundle, "--replay", conversation, "--speed", 0, "--endpoint-silence", 0.8) == 0
+    out, err = capsys.readouterr()
+    assert out == "cab bad\ndead bee\n"
+    assert err == f"listening to {conversation} at 44100 Hz, Ctrl-C ends\n"
+
+
+def test_endpoint_options_decide_where_lines_end(bundle, conversation, capsys):
+    assert run(bundle, "--replay", conversation, "--speed", 0, "--endpoint-silence", 10) == 0
+    assert capsys.readouterr().out == "cab bad dead bee\n"
+    assert run(bundle, "--replay", conversation, "--speed", 0, "--endpoint-silence", 10, "--max-segment", 2) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 2
+    assert " ".join(lines) == "cab bad dead bee"
+
+
+def test_jsonl_holds_partials_and_finals(bundle, conversation, capsys):
+    assert run(bundle, "--replay", conversation, "--speed", 0, "--endpoint-silence", 0.8, "--jsonl") == 0
+    objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    finals = [each for each in objects if each["type"] == "final"]
+    assert [each["text"] for each in finals] == ["cab bad", "dead bee"]
+    assert finals[1]["start_s"] > finals[0]["end_s"] + 1.4, "times go on over the whole session"
+    partials = [each["text"] for each in objects if each["type"] == "partial"]
+    assert partials[0] == "c"
+    assert len(partials) == len(objects) - 2
+
+
+def test_live_text_equals_the_transcript_of_the_file(bundle, conversation, capsys):
+    samples, rate = soundfile.read(conversation, dtype="float32")
+    expected = Recognizer(bundle).transcribe(samples, sample_rate_hz=rate).text
+    assert run(bundle, "--replay", conversation, "--speed", 0) == 0
+    assert " ".join(capsys.readouterr().out.split()) == expected
+
+
+class Interrupted(Source):
+    """A source that plays blocks and then acts as the world does: Ctrl-C, an unplugged microphone, lost audio."""
+
+    def __init__(self, samples, *, act, num_overflows=0):
+        super().__init__("test", sample_rate_hz=16000, block_s=0.03, queue_s=1000)
+        self._samples, self._act = samples, act
+        self.num_overflows = num_overflows
+
+    def _start(self):
+        for start in range(0, len(self._samples), 480):
+            self._queue.put(self._samples[start : start + 480])
+
+    def _check_alive(self):
+        self._act(self)
+
+
+def listen_to(source, bundle):
+    listen.listen(
+        source,
+        recognizer=Recognizer(bundle),
+        rules=EndpointRules(),
+        display=JsonLines(out=sys.stdout, status=sys.stderr),
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_with_the_last_words_and_gives_the_signal_back(bundle, capsys, number):
+    before = signal.getsignal(number)
+    listen_to(Interrupted(speak("cab bad")[:-2000], act=lambda source: os.kill(os.getpid(), number)), bundle)
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["type"], last["text"]) == ("final", "cab bad")
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_interrupts_even_while_audio_waits(bundle, capsys):
+    def press_twice(source):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        listen_to(Interrupted(speak("cab"), act=press_twice), bundle)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["text"] == "cab"
+
+
+def test_an_unplugged_microphone_still_gives_its_last_words(bundle, capsys):
+    def unplug(source):
+        source._queue.close(DeviceError("microphone stopped"))
+
+    with pytest.raises(DeviceError):
+        listen_to(Interrupted(speak("cab bad")[:-2000], act=unplug), bundle)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["text"] == "cab bad"
+
+
+def test_lost_audio_is_reported_at_the_end(bundle, capsys):
+    listen_to(Interrupted(speak("cab"), act=lambda source: source.stop(), num_overflows=3), bundle)
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["num_overflows"] == 3
+    assert "audio was lost: 3 overflows" in err
+
+
+def process(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "runtime.listen", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_ctrl_c_in_a_process_of_its_own(bundle, tmp_path):
+    samples = np.concatenate([speak("cab bad"), silence(120, rate=16000)])
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    running = process(bundle, "--replay", tmp_path / "a.wav", "--endpoint-silence", 100, "--jsonl")
+    try:
+        for line in running.stdout:
+            if json.loads(line)["text"] == "cab bad":
+                break
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 0
+    assert [json.loads(line)["text"] for line in out.splitlines() if '"final"' in line] == ["cab bad"]
+    assert "Traceback" not in err
+
+
+def test_a_closed_pipe_ends_quietly(bundle, conversation):
+    running = process(bundle, "--replay", conversation, "--speed", 0, "--jsonl")
+    running.stdout.close()
+    err = running.stderr.read()
+    running.stderr.close()
+    assert running.wait(timeout=60) == 0
+    assert "Traceback" not in err
+
+
+def test_without_portaudio_or_the_extra_there_is_one_line_and_its_fix(bundle, tmp_path):
+    for content, hint in (
+        ("raise OSError('PortAudio library not found')", "apt install libportaudio2"),
+        ("raise ModuleNotFoundError(\"No module named 'sounddevice'\", name='sounddevice')", "lottery-asr[mic]"),
+    ):
+        (tmp_path / "sounddevice.py").write_text(content)
+        path = os.pathsep.join([str(tmp_path), os.getcwd()])
+        for arguments in ((bundle,), ("--list-devices",)):
+            running = process(*arguments, env={**os.environ, "PYTHONPATH": path})
+            out, err = running.communicate(timeout=60)
+            assert running.returncode == 2
+            assert out == ""
+            assert err.startswith("error: ")
+            assert hint in err.splitlines()[1]
+            assert len(err.splitlines()) == 2
+
+
+def test_a_bad_replay_file_is_one_error(bundle, tmp_path, capsys):
+    (tmp_path / "a.wav").write_bytes(b"")
+    assert run(bundle, "--replay", tmp_path / "a.wav") == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'a.wav'}: the file is empty")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "BUNDLE is missing"),
+        (["b", "--speed", "2"], "--speed needs --replay"),
+        (["b", "--replay", "a.wav", "--device", "1"], "not allowed with"),
+        (["b", "--replay", "a.wav", "--speed", "-1"], "is not a speed"),
+        (["b", "--endpoint-silence", "0"], "not a number of seconds above 0"),
+    ],
+)
+def test_wrong_arguments_are_explained(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_replay_at_real_time_pace_gives_the_same_text(bundle, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", speak("cab"), 16000)
+    begin = time.monotonic()
+    assert run(bundle, "--replay", tmp_path / "a.wav") == 0
+    assert time.monotonic() - begin >= len(speak("cab")) / 16000
+    assert capsys.readouterr().out == "cab\n"
