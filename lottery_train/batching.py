@@ -35,8 +35,10 @@ class Batch:
 
     def to(self, device):
         """Return the batch on a device."""
-        moved = {name: getattr(self, name).to(device, non_blocking=True)
-                 for name in ("features_BTF", "targets_BU", "input_lengths", "target_lengths")}
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("features_BTF", "targets_BU", "input_lengths", "target_lengths")
+        }
         return Batch(**moved, chunk=self.chunk, audio_s=self.audio_s)
 
 
@@ -106,7 +108,9 @@ def collate(dataset, examples, *, encode, chunk, rng=None, gain_db=0.0, has_spec
         frames.append(joined)
         symbols.append(encode(" ".join(dataset.texts[utterance] for utterance, _ in example)))
     chunks = [num_chunks(len(part), chunk_frames=chunk) for part in frames]
-    padded = np.full((len(frames), padded_frames(max(chunks), chunk_frames=chunk), frames[0].shape[1]), PADDING_VALUE, np.float32)
+    padded = np.full(
+        (len(frames), padded_frames(max(chunks), chunk_frames=chunk), frames[0].shape[1]), PADDING_VALUE, np.float32
+    )
     for row, part in zip(padded, frames, strict=True):
         row[: len(part)] = part
     ids = [torch.tensor(part, dtype=torch.int64) for part in symbols]
@@ -118,4 +122,3 @@ def collate(dataset, examples, *, encode, chunk, rng=None, gain_db=0.0, has_spec
         chunk=chunk,
         audio_s=sum(len(part) for part in frames) / 100,
     )
-

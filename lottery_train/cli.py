@@ -35,24 +35,35 @@ _FLAGS = (
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="lottery-train", description="Find lottery tickets: train, prune, rewind, level by level.",
-        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="lottery-train",
+        description="Find lottery tickets: train, prune, rewind, level by level.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--preset", default="embedded", help=f"settings to start from: {', '.join(sorted(PRESETS))}")
     parser.add_argument("--out", type=Path, help="run directory; an unfinished run there goes on")
     parser.add_argument("--data-dir", type=Path, help="corpus directory (default: $LOTTERY_DATA, then download)")
-    parser.add_argument("--dry-run", action="store_true", help="print the density of every level and layer, train nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the density of every level and layer, train nothing"
+    )
     parser.add_argument("--target-density", type=float, help="as many rounds as this density of prunable weights needs")
     parser.add_argument("--controls", help="levels to set controls beside, such as 3,6")
     parser.add_argument("--control-names", help="which controls (default: all)")
     parser.add_argument("--dense-from", type=Path, help="run whose level 0 (same data, model, training) is reused")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
-    parser.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE",
-                        help="any setting of config.json, value as JSON, such as model.ff=256")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PART.FIELD=VALUE",
+        help="any setting of config.json, value as JSON, such as model.ff=256",
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     settings = parser.add_argument_group("settings (default: the preset's)")
     for name, part, kind in _FLAGS:
-        settings.add_argument(f"--{name.replace('_', '-')}", dest=f"{part}.{name}", type=kind, metavar=kind.__name__.upper())
+        settings.add_argument(
+            f"--{name.replace('_', '-')}", dest=f"{part}.{name}", type=kind, metavar=kind.__name__.upper()
+        )
     return parser
 
 
@@ -113,8 +124,10 @@ def _dry_run(config):
     from lottery_train.forecast import forecast
 
     outlook = forecast(config, vocab_size=_NOMINAL_VOCABULARY)
-    print(f"{outlook.num_weights} weights, {outlook.num_kept[0]} prunable ({config.search.scope}); "
-          f"{config.search.schedule} schedule, {config.search.granularity} granularity")
+    print(
+        f"{outlook.num_weights} weights, {outlook.num_kept[0]} prunable ({config.search.scope}); "
+        f"{config.search.schedule} schedule, {config.search.granularity} granularity"
+    )
     print(f"asymptote: endless rounds approach {outlook.asymptote:.2%} of the prunable weights")
     print("layers as ranked on the first weights; trained weights shift them\n")
     print(outlook.table())
@@ -139,8 +152,9 @@ def _train(arguments, config):
         arguments.out.mkdir(parents=True, exist_ok=True)
     if not process.is_first:
         process.barrier()
-    speech = prepare_speech(config.data, out=arguments.out, seed=config.train.seed, data_dir=arguments.data_dir,
-                            is_first=process.is_first)
+    speech = prepare_speech(
+        config.data, out=arguments.out, seed=config.train.seed, data_dir=arguments.data_dir, is_first=process.is_first
+    )
     if process.is_first:
         process.barrier()
     run = open_run(arguments.out, config=config, speech=speech, process=process)

@@ -95,8 +95,8 @@ class TrainConfig:
         _require(self.batch_s > 0, "batch_s", self.batch_s, "more than 0")
         _require(self.chunk_frames and min(self.chunk_frames) >= 1, "chunk_frames", self.chunk_frames, "positive")
         _require(0 <= self.join_probability < 1, "join_probability", self.join_probability, "0 … 1")
-        _require(1 <= self.average_best, "average_best", self.average_best, "at least 1")
-        _require(1 <= self.num_evaluations, "num_evaluations", self.num_evaluations, "at least 1")
+        _require(self.average_best >= 1, "average_best", self.average_best, "at least 1")
+        _require(self.num_evaluations >= 1, "num_evaluations", self.num_evaluations, "at least 1")
         precisions = ("auto", "bfloat16", "float32")
         _require(self.precision in precisions, "precision", self.precision, " or ".join(precisions))
 
@@ -107,7 +107,8 @@ class SearchConfig:
 
     Args:
         rounds: prunings; the run has rounds + 1 levels.
-        schedule: `constant`, `decaying`, `layerwise`, `layerwise-modules`, and the decaying forms of both layerwise ones.
+        schedule: `constant`, `decaying`, `layerwise`, `layerwise-modules`, and the decaying forms of both layerwise
+        ones.
         rate: share of the remaining weights that a round removes.
         decay: factor on the rate, round by round (decaying forms).
         granularity: `weight`, `block:RxC`, or `unit`.

@@ -1,9 +1,9 @@
 """Controls: what a ticket must beat, trained by the same code and written beside it.
 
-    random-pruning   the same number of weights, chosen by chance, from the ticket's own start
-    random-ticket    the ticket's mask, other first weights
-    no-rewinding     the ticket's mask, its parent's trained weights, fine-tuned
-    dense-small      a dense model with as many weights as the ticket has non-zeros
+random-pruning   the same number of weights, chosen by chance, from the ticket's own start
+random-ticket    the ticket's mask, other first weights
+no-rewinding     the ticket's mask, its parent's trained weights, fine-tuned
+dense-small      a dense model with as many weights as the ticket has non-zeros
 """
 
 from lottery_train.errors import ConfigError, TicketError
@@ -38,14 +38,31 @@ def train_control(run, name, *, level):
     parent = load_ticket(run.level_folder(level - 1))
     common = {"level": level, "name": name}
     if name == "random-pruning":
-        train_ticket(run, folder, config=ticket.config, mask=_random_mask(run, level=level), start=rewound(run, parent),
-                     epochs=level_epochs(run), **common)
+        train_ticket(
+            run,
+            folder,
+            config=ticket.config,
+            mask=_random_mask(run, level=level),
+            start=rewound(run, parent),
+            epochs=level_epochs(run),
+            **common,
+        )
     elif name == "random-ticket":
-        train_ticket(run, folder, config=ticket.config, mask=ticket.mask, start=Start(), epochs=run.config.train.epochs,
-                     seed_offset=_OTHER_WEIGHTS, **common)
+        train_ticket(
+            run,
+            folder,
+            config=ticket.config,
+            mask=ticket.mask,
+            start=Start(),
+            epochs=run.config.train.epochs,
+            seed_offset=_OTHER_WEIGHTS,
+            **common,
+        )
     elif name == "no-rewinding":
         start = Start(weights=parent.weights, is_fine_tuning=True)
-        train_ticket(run, folder, config=ticket.config, mask=ticket.mask, start=start, epochs=level_epochs(run), **common)
+        train_ticket(
+            run, folder, config=ticket.config, mask=ticket.mask, start=start, epochs=level_epochs(run), **common
+        )
     else:
         small = dense_small_config(ticket.config, num_weights=ticket.record["sizes"]["num_nonzeros"])
         mask = run.dense_mask(build_model(small, seed=0))

@@ -82,7 +82,17 @@ class Dataset:
         return frames.mean(0), frames.std(0)
 
 
-def load_dataset(utterances, *, variants=(Variant(),), noise=None, noise_snrs_db=(), seed=0, skipped=(), dtype=np.float32, name="audio"):
+def load_dataset(
+    utterances,
+    *,
+    variants=(Variant(),),
+    noise=None,
+    noise_snrs_db=(),
+    seed=0,
+    skipped=(),
+    dtype=np.float32,
+    name="audio",
+):
     """Compute, or find in the cache, the features of a split.
 
     Args:
@@ -99,8 +109,15 @@ def load_dataset(utterances, *, variants=(Variant(),), noise=None, noise_snrs_db
     noise = Path(noise) if noise else None
     fingerprint = _fingerprint(utterances)
     recipe = json.dumps(
-        [CACHE_VERSION, fingerprint, [asdict(variant) for variant in variants], np.dtype(dtype).name, seed,
-         hashlib.sha256(noise.read_bytes()).hexdigest() if noise else None, list(noise_snrs_db)]
+        [
+            CACHE_VERSION,
+            fingerprint,
+            [asdict(variant) for variant in variants],
+            np.dtype(dtype).name,
+            seed,
+            hashlib.sha256(noise.read_bytes()).hexdigest() if noise else None,
+            list(noise_snrs_db),
+        ]
     )
     folder = cache_dir() / "features" / hashlib.sha256(recipe.encode()).hexdigest()[:24]
     if not (folder / "index.json").exists():
@@ -110,8 +127,12 @@ def load_dataset(utterances, *, variants=(Variant(),), noise=None, noise_snrs_db
     features = np.memmap(folder / "features.bin", dtype=dtype, mode="r").reshape(-1, NUM_MELS)
     used = [utterances[number] for number in index["utterances"]]
     return Dataset(
-        features=features, offsets=np.array(index["offsets"], np.int64), texts=[u.text for u in used],
-        speakers=[u.speaker for u in used], skipped=[*map(str, skipped), *index["skipped"]], fingerprint=fingerprint,
+        features=features,
+        offsets=np.array(index["offsets"], np.int64),
+        texts=[u.text for u in used],
+        speakers=[u.speaker for u in used],
+        skipped=[*map(str, skipped), *index["skipped"]],
+        fingerprint=fingerprint,
     )
 
 
@@ -132,8 +153,14 @@ def _build(folder, utterances, variants, noise, noise_snrs_db, seed, dtype, name
         position = 0
         for number, variant in enumerate(variants):
             row = [position]
-            bar = tqdm(utterances, desc=f"features {name} {number + 1}/{len(variants)}", unit="utt", file=sys.stderr,
-                       disable=None, leave=False)
+            bar = tqdm(
+                utterances,
+                desc=f"features {name} {number + 1}/{len(variants)}",
+                unit="utt",
+                file=sys.stderr,
+                disable=None,
+                leave=False,
+            )
             for place, utterance in enumerate(bar):
                 if number and place not in used:
                     continue
@@ -161,5 +188,7 @@ def _render(samples, variant, noises, noise_snrs_db, rng):
     if variant.speed != 1.0:
         samples = speed(samples, factor=variant.speed)
     if variant.noise_copy:
-        samples = add_noise(samples, noise=draw_noise(noises, rng=rng), snr_db=float(rng.choice(noise_snrs_db)), rng=rng)
+        samples = add_noise(
+            samples, noise=draw_noise(noises, rng=rng), snr_db=float(rng.choice(noise_snrs_db)), rng=rng
+        )
     return samples.astype(np.float32)

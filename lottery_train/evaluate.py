@@ -52,9 +52,14 @@ def score_texts(references, hypotheses, *, loss=0.0, seed=0):
     draws = np.random.default_rng(seed).integers(len(errors), size=(NUM_RESAMPLES, len(errors)))
     low, high = np.quantile(errors[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
     return Score(
-        wer=float(errors.sum() / counts.sum()), wer_interval=(float(low), float(high)),
-        cer=float(jiwer.cer(references, hypotheses)), loss=loss, num_utterances=len(references),
-        num_words=int(counts.sum()), word_errors=tuple(errors.tolist()), word_counts=tuple(counts.tolist()),
+        wer=float(errors.sum() / counts.sum()),
+        wer_interval=(float(low), float(high)),
+        cer=float(jiwer.cer(references, hypotheses)),
+        loss=loss,
+        num_utterances=len(references),
+        num_words=int(counts.sum()),
+        word_errors=tuple(errors.tolist()),
+        word_counts=tuple(counts.tolist()),
     )
 
 
@@ -88,8 +93,12 @@ def recognise(model, dataset, *, tokenizer, encode, chunk, batch_s=60.0, device=
         batch = collate(dataset, examples, encode=encode, chunk=chunk).to(device)
         logprobs_BTV = model(batch.features_BTF, chunk=chunk)
         losses = torch.nn.functional.ctc_loss(
-            logprobs_BTV.transpose(0, 1), batch.targets_BU, batch.input_lengths, batch.target_lengths,
-            reduction="none", zero_infinity=True,
+            logprobs_BTV.transpose(0, 1),
+            batch.targets_BU,
+            batch.input_lengths,
+            batch.target_lengths,
+            reduction="none",
+            zero_infinity=True,
         )
         loss, symbols = loss + losses.sum().item(), symbols + batch.target_lengths.sum().item()
         for row, ((place, _),) in enumerate(examples):

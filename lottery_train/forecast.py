@@ -1,4 +1,5 @@
-"""What a search will do, before anything is trained: the density of every level and layer, and where the schedule ends."""
+"""What a search will do, before anything is trained: the density of every level and layer, and where the schedule
+ends."""
 
 from dataclasses import dataclass, replace
 

@@ -24,7 +24,8 @@ def an4():
 
 
 def an4_structured():
-    """AN4, unit tickets (heads, feed-forward neurons, convolution channels): what `lottery-export --structured` shrinks."""
+    """AN4, unit tickets (heads, feed-forward neurons, convolution channels): what `lottery-export --structured`
+    shrinks."""
     return RunConfig(
         data=DataConfig(corpus="an4"),
         train=TrainConfig(epochs=60),

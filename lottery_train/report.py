@@ -8,7 +8,8 @@ from runtime.plots import Section, Series, html_report, line_figure
 from runtime.table import Table
 
 _METHOD = (
-    "Density is the share of prunable weights that is kept. Bands and brackets are 95 % intervals from a bootstrap over "
+    "Density is the share of prunable weights that is kept. Bands and brackets are 95 % intervals from a bootstrap
+    over "
     "utterances. Levels and checkpoints were chosen on dev; test is only reported."
 )
 
@@ -40,8 +41,14 @@ def wer_figure(levels, controls):
     for name in sorted({record["name"] for record in controls}):
         lines.append(wer_series(name, [record for record in controls if record["name"] == name], is_dashed=True))
     return line_figure(
-        lines, title="Word error rate against density", x_label="non-zero weights, share of the dense model",
-        y_label="test WER", log_x=True, percent_x=True, percent_y=True, falling_x=True,
+        lines,
+        title="Word error rate against density",
+        x_label="non-zero weights, share of the dense model",
+        y_label="test WER",
+        log_x=True,
+        percent_x=True,
+        percent_y=True,
+        falling_x=True,
     )
 
 
@@ -52,11 +59,22 @@ def size_table(records):
         sizes, test, dev = record["sizes"], record["metrics"]["test"], record["metrics"]["dev"]
         low, high = test["wer_interval"]
         rows.append((
-            record["name"], str(record["level"]), f"{100 * sizes['prunable_density']:.2f} %", str(sizes["num_nonzeros"]),
+            record["name"], str(record["level"]), f"{100 * sizes['prunable_density']:.2f} %",
+            str(sizes["num_nonzeros"]),
             f"{sizes['bytes'] / 1e6:.2f}", f"{100 * dev['wer']:.1f}", f"{100 * test['wer']:.1f}",
             f"[{100 * low:.1f}, {100 * high:.1f}]", f"{100 * test['cer']:.1f}",
         ))  # fmt: skip
-    header = ("ticket", "level", "density", "non-zeros", "MB on disk", "dev WER %", "test WER %", "95 % interval", "test CER %")
+    header = (
+        "ticket",
+        "level",
+        "density",
+        "non-zeros",
+        "MB on disk",
+        "dev WER %",
+        "test WER %",
+        "95 % interval",
+        "test CER %",
+    )
     return Table(header=header, rows=tuple(rows))
 
 
@@ -69,7 +87,11 @@ def _curves(out):
         if points:
             epochs, wers = zip(*points, strict=True)
             series.append(Series(name=label, x=epochs, y=wers))
-    return line_figure(series, title="Dev WER while training", x_label="epoch", y_label="dev WER", percent_y=True) if series else None
+    return (
+        line_figure(series, title="Dev WER while training", x_label="epoch", y_label="dev WER", percent_y=True)
+        if series
+        else None
+    )
 
 
 def write_report(out, *, more_sections=()):
@@ -82,7 +104,12 @@ def write_report(out, *, more_sections=()):
     """
     levels, controls = read_records(out)
     sections = [
-        Section(heading="Word error rate", text=_METHOD, figure=wer_figure(levels, controls), table=size_table(levels + controls)),
+        Section(
+            heading="Word error rate",
+            text=_METHOD,
+            figure=wer_figure(levels, controls),
+            table=size_table(levels + controls),
+        ),
         *more_sections,
         Section(heading="Training", figure=_curves(out)),
     ]

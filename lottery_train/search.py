@@ -1,7 +1,9 @@
 """The search for tickets: train, score, mask, rewind, and again.
 
-Every level writes its ticket and is skipped when it is there: a run that was killed, or is asked for more rounds, goes on
-where it stood. Source: Frankle & Carbin 2019, strategy 2 (iterative pruning with resetting); Renda et al. 2020 (rewinding).
+Every level writes its ticket and is skipped when it is there: a run that was killed, or is asked for more rounds,
+goes on
+where it stood. Source: Frankle & Carbin 2019, strategy 2 (iterative pruning with resetting); Renda et al. 2020
+(rewinding).
 """
 
 import shutil
@@ -96,11 +98,14 @@ def open_run(out, *, config, speech, process):
         found = read_json(path)
         settled = [settings["search"] | {"rounds": None} for settings in (found, value)]
         if settled[0] != settled[1] or any(found[part] != _plain(value[part]) for part in ("data", "model", "train")):
-            raise ConfigError(f"{path}: this run was made with other settings", hint="choose another --out, or remove the run")
+            raise ConfigError(
+                f"{path}: this run was made with other settings", hint="choose another --out, or remove the run"
+            )
     if process.is_first:
         write_json(path, value)
-    return Run(config=config, out=Path(out), speech=speech, process=process,
-               metrics=Metrics(out, is_writer=process.is_first))
+    return Run(
+        config=config, out=Path(out), speech=speech, process=process, metrics=Metrics(out, is_writer=process.is_first)
+    )
 
 
 def _plain(value):
@@ -117,14 +122,36 @@ def search(run):
     model = build_model(run.dense_config(), seed=run.config.train.seed)
     mask = run.dense_mask(model)
     criterion, granularity, schedule = run.pruning(model)
-    train_ticket(run, run.level_folder(0), level=0, config=run.dense_config(), mask=mask, start=Start(),
-                 epochs=run.config.train.epochs, keeps_rewind_point=True)
+    train_ticket(
+        run,
+        run.level_folder(0),
+        level=0,
+        config=run.dense_config(),
+        mask=mask,
+        start=Start(),
+        epochs=run.config.train.epochs,
+        keeps_rewind_point=True,
+    )
     for level in range(1, run.config.search.rounds + 1):
         if not is_ticket(run.level_folder(level)):
             parent = load_ticket(run.level_folder(level - 1))
-            mask = prune(parent.weights, parent.mask, criterion=criterion, granularity=granularity, schedule=schedule, level=level)
-            train_ticket(run, run.level_folder(level), level=level, config=parent.config, mask=mask,
-                         start=rewound(run, parent), epochs=level_epochs(run))
+            mask = prune(
+                parent.weights,
+                parent.mask,
+                criterion=criterion,
+                granularity=granularity,
+                schedule=schedule,
+                level=level,
+            )
+            train_ticket(
+                run,
+                run.level_folder(level),
+                level=level,
+                config=parent.config,
+                mask=mask,
+                start=rewound(run, parent),
+                epochs=level_epochs(run),
+            )
     return [run.level_folder(level) for level in range(run.config.search.rounds + 1)]
 
 
@@ -141,7 +168,9 @@ def rewound(run, parent):
     return Start(weights=parent.weights, is_fine_tuning=rewind == "none")
 
 
-def train_ticket(run, folder, *, level, config, mask, start, epochs, name="ticket", seed_offset=0, keeps_rewind_point=False):
+def train_ticket(
+    run, folder, *, level, config, mask, start, epochs, name="ticket", seed_offset=0, keeps_rewind_point=False
+):
     """Train one mask from one start and write its ticket; a finished ticket is left alone.
 
     Args:
@@ -163,9 +192,17 @@ def train_ticket(run, folder, *, level, config, mask, start, epochs, name="ticke
     model.to(run.process.device)
     rewind_step = {"init": 0, "step": run.config.search.rewind_steps}.get(run.config.search.rewind)
     trainer = Trainer(
-        model=model, speech=run.speech, config=settings, folder=folder.with_name(f"{folder.name}.work"), epochs=epochs,
-        mask=mask, rewind_step=rewind_step if keeps_rewind_point else None, rewind_path=run.rewind_path,
-        metrics=run.metrics, label=str(folder.relative_to(run.out)), process=run.process,
+        model=model,
+        speech=run.speech,
+        config=settings,
+        folder=folder.with_name(f"{folder.name}.work"),
+        epochs=epochs,
+        mask=mask,
+        rewind_step=rewind_step if keeps_rewind_point else None,
+        rewind_path=run.rewind_path,
+        metrics=run.metrics,
+        label=str(folder.relative_to(run.out)),
+        process=run.process,
     )
     if start.rewind is not None:
         trainer.start_from(start.rewind, has_moments=True)
@@ -173,15 +210,26 @@ def train_ticket(run, folder, *, level, config, mask, start, epochs, name="ticke
     if keeps_rewind_point and rewind_step is not None and not run.rewind_path.exists():
         raise ConfigError(f"the dense training ended before step {rewind_step}", hint="rewind to an earlier step")
     scores = {
-        split: evaluate(model, getattr(run.speech, split), tokenizer=run.speech.tokenizer, encode=run.speech.encode,
-                        chunk=settings.eval_chunk_frames, device=run.process.device)
+        split: evaluate(
+            model,
+            getattr(run.speech, split),
+            tokenizer=run.speech.tokenizer,
+            encode=run.speech.encode,
+            chunk=settings.eval_chunk_frames,
+            device=run.process.device,
+        )
         for split in ("dev", "test")
     }
     if run.process.is_first:
         record = {
-            "name": name, "level": level, "chunk_frames": settings.eval_chunk_frames, "seed": settings.seed,
-            "corpus": run.config.data.corpus, "data_fingerprint": run.speech.train.fingerprint,
-            "granularity": run.config.search.granularity, "epochs": epochs,
+            "name": name,
+            "level": level,
+            "chunk_frames": settings.eval_chunk_frames,
+            "seed": settings.seed,
+            "corpus": run.config.data.corpus,
+            "data_fingerprint": run.speech.train.fingerprint,
+            "granularity": run.config.search.granularity,
+            "epochs": epochs,
             "search": run.config.to_json()["search"],
             "metrics": {split: score.to_json() for split, score in scores.items()},
         }

@@ -69,10 +69,16 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
             usable = [u for u in usable if u.duration_s <= data.max_utterance_s]
             skipped = [*skipped, *(f"{u.origin}: {u.duration_s} s, longer than {data.max_utterance_s} s" for u in long)]
         if not usable:
-            raise CorpusError(f"{corpus.splits[split]}: no usable utterance; the first skipped: {[*skipped, *unspelled][:1]}")
+            raise CorpusError(
+                f"{corpus.splits[split]}: no usable utterance; the first skipped: {[*skipped, *unspelled][:1]}"
+            )
         augmentation = (
-            {"variants": training_variants(data), "noise": data.noise, "noise_snrs_db": data.noise_snrs_db,
-             "dtype": np.float16}
+            {
+                "variants": training_variants(data),
+                "noise": data.noise,
+                "noise_snrs_db": data.noise_snrs_db,
+                "dtype": np.float16,
+            }
             if is_train
             else {}
         )

@@ -73,10 +73,14 @@ def save_ticket(folder, *, config, weights, mask, tokenizer, record):
     """
     with atomic_directory(folder) as partial:
         mask.save(partial / "mask.safetensors")
-        write_atomic(partial / "weights.safetensors", save({name: value.contiguous() for name, value in weights.items()}))
+        write_atomic(
+            partial / "weights.safetensors", save({name: value.contiguous() for name, value in weights.items()})
+        )
         parameters = dict(Conformer(config).named_parameters())
         num_weights = sum(parameter.numel() for parameter in parameters.values())
-        files = {name: {"sha256": sha256_file(partial / name), "bytes": (partial / name).stat().st_size} for name in _FILES}
+        files = {
+            name: {"sha256": sha256_file(partial / name), "bytes": (partial / name).stat().st_size} for name in _FILES
+        }
         write_json(
             partial / "ticket.json",
             {
@@ -129,8 +133,14 @@ def load_ticket(folder):
     _check_weights(folder / "weights.safetensors", weights, config)
     if len(tokenizer) != config.vocab_size:
         raise TicketError(f"{path}: {len(tokenizer)} tokens, the model has {config.vocab_size} outputs")
-    return Ticket(folder=folder, record=record, config=config, weights=weights,
-                  mask=Mask.load(folder / "mask.safetensors"), tokenizer=tokenizer)
+    return Ticket(
+        folder=folder,
+        record=record,
+        config=config,
+        weights=weights,
+        mask=Mask.load(folder / "mask.safetensors"),
+        tokenizer=tokenizer,
+    )
 
 
 def _check_files(folder, files):
@@ -139,8 +149,10 @@ def _check_files(folder, files):
         if not path.is_file():
             raise TicketError(f"{path}: missing", hint="restore the file, or train the level again")
         if path.stat().st_size != entry["bytes"] or sha256_file(path) != entry["sha256"]:
-            raise TicketError(f"{path}: not the file that ticket.json describes (size or SHA-256 differs)",
-                              hint="restore the file, or train the level again")
+            raise TicketError(
+                f"{path}: not the file that ticket.json describes (size or SHA-256 differs)",
+                hint="restore the file, or train the level again",
+            )
 
 
 def _check_weights(path, weights, config):
@@ -149,4 +161,6 @@ def _check_weights(path, weights, config):
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if found != expected:
         name = next(iter(sorted(set(found.items()) ^ set(expected.items()))))[0]
-        raise TicketError(f"{path}: tensor {name!r} has shape {found.get(name)}, the model expects {expected.get(name)}")
+        raise TicketError(
+            f"{path}: tensor {name!r} has shape {found.get(name)}, the model expects {expected.get(name)}"
+        )

@@ -24,8 +24,16 @@ def build_tokens(texts, *, spec):
     model, (kind, _, size) = io.BytesIO(), spec.partition(":")
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts), model_writer=model, vocab_size=int(size), model_type=kind,
-            character_coverage=1.0, bos_id=-1, eos_id=-1, unk_id=0, unk_piece=BLANK, minloglevel=2,
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            vocab_size=int(size),
+            model_type=kind,
+            character_coverage=1.0,
+            bos_id=-1,
+            eos_id=-1,
+            unk_id=0,
+            unk_piece=BLANK,
+            minloglevel=2,
         )
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"tokens {spec!r} cannot be learned from {len(texts)} texts: {error}") from error
@@ -41,4 +49,3 @@ def encoder(tokenizer, model):
     sentencepiece = require_extra("sentencepiece", extra="train")
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     return processor.encode
-

@@ -67,8 +67,21 @@ class Trainer:
         process: `lottery_train.distributed.Process`.
     """
 
-    def __init__(self, *, model, speech, config, folder, epochs, mask=None, rewind_step=None, rewind_path=None, metrics, label,
-                 process):
+    def __init__(
+        self,
+        *,
+        model,
+        speech,
+        config,
+        folder,
+        epochs,
+        mask=None,
+        rewind_step=None,
+        rewind_path=None,
+        metrics,
+        label,
+        process,
+    ):
         self.model, self.speech, self.config, self.process = model, speech, config, process
         self.folder, self.epochs, self.metrics, self.label = Path(folder), epochs, metrics, label
         self.mask = mask.to(process.device) if mask is not None else None
@@ -126,8 +139,12 @@ class Trainer:
     def _run_epoch(self, bar):
         position, config = self.position, self.config
         batches = epoch_batches(
-            self.speech.train, batch_s=config.batch_s, join_probability=config.join_probability * self._augmentation_share(),
-            max_utterance_s=self.speech.max_utterance_s, seed=config.seed, epoch=position.epoch,
+            self.speech.train,
+            batch_s=config.batch_s,
+            join_probability=config.join_probability * self._augmentation_share(),
+            max_utterance_s=self.speech.max_utterance_s,
+            seed=config.seed,
+            epoch=position.epoch,
             world_size=self.process.world_size,
         )
         mine = batches[self.process.rank :: self.process.world_size]
@@ -143,8 +160,12 @@ class Trainer:
             audio_s += batch_audio_s * self.process.world_size
             self._save_rewind_point()
             bar.update(progress - bar.n)
-            bar.set_postfix(loss=f"{position.loss_sum / position.num_steps:.3f}", wer=self._last_wer(),
-                            speed=f"{audio_s / (time.monotonic() - started_at):.0f}x", refresh=False)
+            bar.set_postfix(
+                loss=f"{position.loss_sum / position.num_steps:.3f}",
+                wer=self._last_wer(),
+                speed=f"{audio_s / (time.monotonic() - started_at):.0f}x",
+                refresh=False,
+            )
             if time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S:
                 self._save()
                 saved_at = time.monotonic()
@@ -159,13 +180,23 @@ class Trainer:
         values = {"epoch": position.epoch, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
         every = max(1, round(self.epochs / (2 * self.config.num_evaluations)))
         if position.epoch == self.epochs or position.epoch % every == 0:
-            score = evaluate(self.model, self.speech.dev, tokenizer=self.speech.tokenizer, encode=self.speech.encode,
-                             chunk=self.config.eval_chunk_frames, device=self.process.device)
+            score = evaluate(
+                self.model,
+                self.speech.dev,
+                tokenizer=self.speech.tokenizer,
+                encode=self.speech.encode,
+                chunk=self.config.eval_chunk_frames,
+                device=self.process.device,
+            )
             values |= {"dev_wer": score.wer, "dev_cer": score.cer, "dev_loss": score.loss}
             self._keep_best(score)
             if self.process.is_first and not sys.stderr.isatty():
-                print(f"{self.label} epoch {position.epoch}/{self.epochs} loss {loss:.3f} dev WER {score.wer:.1%} "
-                      f"{audio_s_per_s:.0f} audio-s/s", file=sys.stderr, flush=True)
+                print(
+                    f"{self.label} epoch {position.epoch}/{self.epochs} loss {loss:.3f} dev WER {score.wer:.1%} "
+                    f"{audio_s_per_s:.0f} audio-s/s",
+                    file=sys.stderr,
+                    flush=True,
+                )
         self.metrics.add(level=self.label, step=position.step, **values)
 
     def _keep_best(self, score):
@@ -188,14 +219,24 @@ class Trainer:
         # Every process draws the same chunk: their batches then cost alike.
         chunk = int(np.random.default_rng([config.seed, position.step]).choice(config.chunk_frames))
         batch = collate(
-            self.speech.train, examples, encode=self.speech.encode, chunk=chunk, rng=rng, gain_db=config.gain_db,
+            self.speech.train,
+            examples,
+            encode=self.speech.encode,
+            chunk=chunk,
+            rng=rng,
+            gain_db=config.gain_db,
             has_spec_augment=bool(rng.random() < self._augmentation_share()),
         ).to(self.process.device)
-        with torch.autocast(self.process.device.type, self._autocast_dtype or torch.bfloat16,
-                            enabled=self._autocast_dtype is not None):
+        with torch.autocast(
+            self.process.device.type, self._autocast_dtype or torch.bfloat16, enabled=self._autocast_dtype is not None
+        ):
             logprobs_BTV = self._forward(batch.features_BTF, chunk=chunk)
         loss = torch.nn.functional.ctc_loss(
-            logprobs_BTV.transpose(0, 1), batch.targets_BU, batch.input_lengths, batch.target_lengths, zero_infinity=True
+            logprobs_BTV.transpose(0, 1),
+            batch.targets_BU,
+            batch.input_lengths,
+            batch.target_lengths,
+            zero_infinity=True,
         )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -209,8 +250,10 @@ class Trainer:
         else:
             position.num_bad += 1
             if position.num_bad > _MAX_SKIPPED_STEPS:
-                raise ConfigError(f"{self.label}: the gradient was not finite for {position.num_bad} steps in a row",
-                                  hint="lower the learning rate, or train with precision float32")
+                raise ConfigError(
+                    f"{self.label}: the gradient was not finite for {position.num_bad} steps in a row",
+                    hint="lower the learning rate, or train with precision float32",
+                )
         return float(loss.detach()) if torch.isfinite(loss) else position.best_loss, batch.audio_s
 
     def _augmentation_share(self):
@@ -243,8 +286,14 @@ class Trainer:
     def _progress_bar(self):
         is_hidden = not self.process.is_first or not sys.stderr.isatty()
         form = "{desc}: {percentage:3.0f}%|{bar}| epoch {n:.1f}/{total} [{elapsed}<{remaining}{postfix}]"
-        with tqdm(total=self.epochs, initial=self.position.epoch, desc=self.label, bar_format=form, file=sys.stderr,
-                  disable=is_hidden) as bar:
+        with tqdm(
+            total=self.epochs,
+            initial=self.position.epoch,
+            desc=self.label,
+            bar_format=form,
+            file=sys.stderr,
+            disable=is_hidden,
+        ) as bar:
             yield bar
 
 

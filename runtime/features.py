@@ -2,7 +2,8 @@
 
 The definition is Kaldi's fbank with the settings that sherpa-onnx uses for streaming zipformer2-CTC models:
 16 kHz, 25 ms Povey window every 10 ms, DC removal, pre-emphasis 0.97, 512-point FFT, 80 mel bins from 20 to 7600 Hz,
-power spectrum, natural log floored at the float32 epsilon, no dither, snip_edges False (edges are mirrored), samples in ±1.
+power spectrum, natural log floored at the float32 epsilon, no dither, snip_edges False (edges are mirrored), samples
+in ±1.
 Source: Kaldi feat/feature-fbank.cc, feat/mel-computations.cc; kaldi-native-fbank is the oracle in the tests.
 """
 

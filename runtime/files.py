@@ -28,9 +28,7 @@ def explain_os_errors(path):
     try:
         yield
     except OSError as error:
-        raise LotteryError(
-            f"{path}: cannot write: {error.strerror or error}", hint=_HINTS.get(error.errno)
-        ) from error
+        raise LotteryError(f"{path}: cannot write: {error.strerror or error}", hint=_HINTS.get(error.errno)) from error
 
 
 def sha256_file(path):

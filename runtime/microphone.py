@@ -4,6 +4,8 @@ import collections
 import threading
 import time
 
+import numpy as np
+
 from runtime.audio import read_blocks
 from runtime.errors import DeviceError, LotteryError, require_extra
 
@@ -119,7 +121,9 @@ class Source:
         while True:
             block = self._queue.get(timeout_s=_POLL_S)
             if block is not None:
-                yield block if block.ndim == 1 else block.mean(axis=1)
+                mono = block if block.ndim == 1 else block.mean(axis=1)
+                # Some drivers deliver garbage while they start; it must not end the session.
+                yield np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
             elif self._queue.is_closed:
                 self._queue.raise_error()
                 return

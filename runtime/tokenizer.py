@@ -1,6 +1,7 @@
 """Symbols of the recogniser and the text they spell; `tokens.txt` holds one `symbol id` a line."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from runtime.errors import BundleError
@@ -87,9 +88,13 @@ class Tokenizer:
         """Index of the CTC blank: always 0."""
         return 0
 
+    @cached_property
+    def _index(self):
+        return {symbol: number for number, symbol in enumerate(self.symbols)}
+
     def missing_characters(self, text):
         """Return the characters of `text` that no single symbol spells, sorted."""
-        return sorted({character for character in text if not character.isspace()} - set(self.symbols))
+        return sorted({character for character in text if not character.isspace()} - self._index.keys())
 
     def encode(self, text):
         """Spell `text` with single characters, words separated by the word-start symbol.
@@ -100,8 +105,7 @@ class Tokenizer:
         missing = self.missing_characters(text)
         if missing:
             raise ValueError(f"text {text!r} holds characters outside the tokens: {' '.join(missing)}")
-        index = {symbol: number for number, symbol in enumerate(self.symbols)}
-        return [index[character] for character in WORD_START.join(text.split())]
+        return [self._index[character] for character in WORD_START.join(text.split())]
 
     def decode(self, ids):
         """Return the text that a sequence of symbol ids spells, single spaces between words."""

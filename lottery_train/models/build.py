@@ -12,9 +12,17 @@ _WIDTH_STEP = 8
 def dense_config(model, *, vocab_size):
     """Return the ConformerConfig of a run's `ModelConfig`."""
     return ConformerConfig.uniform(
-        num_blocks=model.num_blocks, ff=model.ff, heads=model.heads, conv=model.conv, vocab_size=vocab_size,
-        model_width=model.model_width, stem_width=model.stem_width, head_width=model.head_width,
-        conv_kernel=model.conv_kernel, left_context_frames=model.left_context_frames, dropout=model.dropout,
+        num_blocks=model.num_blocks,
+        ff=model.ff,
+        heads=model.heads,
+        conv=model.conv,
+        vocab_size=vocab_size,
+        model_width=model.model_width,
+        stem_width=model.stem_width,
+        head_width=model.head_width,
+        conv_kernel=model.conv_kernel,
+        left_context_frames=model.left_context_frames,
+        dropout=model.dropout,
     )
 
 
@@ -46,11 +54,19 @@ def dense_small_config(config, *, num_weights):
 
         first = config.blocks[0]
         return ConformerConfig.uniform(
-            num_blocks=len(config.blocks), ff=width(first.ff1), heads=first.heads, conv=width(first.conv_norm),
-            vocab_size=config.vocab_size, num_mels=config.num_mels, model_width=width(config.model_width),
-            stem_width=width(config.stem_width), head_width=max(4, round(config.head_width * factor / 4) * 4),
-            conv_kernel=config.conv_kernel, left_context_frames=config.left_context_frames,
-            max_chunk_frames=config.max_chunk_frames, dropout=config.dropout,
+            num_blocks=len(config.blocks),
+            ff=width(first.ff1),
+            heads=first.heads,
+            conv=width(first.conv_norm),
+            vocab_size=config.vocab_size,
+            num_mels=config.num_mels,
+            model_width=width(config.model_width),
+            stem_width=width(config.stem_width),
+            head_width=max(4, round(config.head_width * factor / 4) * 4),
+            conv_kernel=config.conv_kernel,
+            left_context_frames=config.left_context_frames,
+            max_chunk_frames=config.max_chunk_frames,
+            dropout=config.dropout,
         )
 
     for percent in range(100, 0, -1):

@@ -36,7 +36,8 @@ class ConformerConfig:
         blocks: widths of each block, input first.
         conv_kernel: taps of the depthwise convolution, odd.
         left_context_frames: encoder frames (40 ms) before a chunk that attention sees.
-        max_chunk_frames: largest chunk with distances of its own in the relative-position bias; longer ones share the last.
+        max_chunk_frames: largest chunk with distances of its own in the relative-position bias; longer ones share the
+        last.
         dropout: probability, one draw a channel and utterance.
     Raises:
         ConfigError: a value is out of range.
@@ -90,7 +91,9 @@ class ConformerConfig:
             ConfigError: unknown, missing or ill-typed fields.
         """
         try:
-            blocks = tuple(BlockWidths(**{name: int(width) for name, width in block.items()}) for block in value["blocks"])
+            blocks = tuple(
+                BlockWidths(**{name: int(width) for name, width in block.items()}) for block in value["blocks"]
+            )
             return cls(**{**value, "blocks": blocks})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a model config: {error}") from error

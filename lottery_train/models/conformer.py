@@ -1,6 +1,7 @@
 """Streaming Conformer-CTC: log-mel frames -> log-probabilities of symbols, 40 ms apart.
 
-Shapes: B batch, T encoder frames, F mel bins, D model width, W frames a window (left context + chunk), N chunks, V symbols.
+Shapes: B batch, T encoder frames, F mel bins, D model width, W frames a window (left context + chunk), N chunks, V
+symbols.
 Source: Gulati et al. 2020 (Conformer); chunked attention as in Zhang et al. 2020 (U2).
 """
 
@@ -27,16 +28,18 @@ class Block(nn.Module):
         self.ff1 = feed_forward(widths.ff1)
         self.attention = (
             Attention(
-                width, widths.heads, head_width=config.head_width, left=config.left_context_frames,
-                max_chunk=config.max_chunk_frames, dropout=dropout,
+                width,
+                widths.heads,
+                head_width=config.head_width,
+                left=config.left_context_frames,
+                max_chunk=config.max_chunk_frames,
+                dropout=dropout,
             )
             if widths.heads
             else None
         )
         self.convolution = (
-            Convolution(
-                width, widths.conv, kernel=config.conv_kernel, norm_divisor=widths.conv_norm, dropout=dropout
-            )
+            Convolution(width, widths.conv, kernel=config.conv_kernel, norm_divisor=widths.conv_norm, dropout=dropout)
             if widths.conv
             else None
         )

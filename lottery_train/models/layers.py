@@ -18,7 +18,8 @@ class PointwiseConv(nn.Linear):
 
 
 class StridedConv(nn.Linear):
-    """A convolution over time, kernel 3, stride 2, no padding, on channels-last activations: (B, T, F) -> (B, (T-1)//2, out).
+    """A convolution over time, kernel 3, stride 2, no padding, on channels-last activations: (B, T, F) -> (B,
+    (T-1)//2, out).
 
     Stacking three frames and multiplying is the same sum as Conv1d, and runs as one matrix product on every backend.
     """
@@ -46,7 +47,9 @@ class ChannelDropout(nn.Module):
         if not self.training or self.probability == 0:
             return x_BTD
         keep = 1 - self.probability
-        return x_BTD * (torch.rand(x_BTD.shape[0], 1, x_BTD.shape[2], device=x_BTD.device) < keep).to(x_BTD.dtype).div_(keep)
+        return x_BTD * (torch.rand(x_BTD.shape[0], 1, x_BTD.shape[2], device=x_BTD.device) < keep).to(x_BTD.dtype).div_(
+            keep
+        )
 
 
 class Subsampling(nn.Module):
@@ -206,7 +209,8 @@ class DepthwiseConv(nn.Module):
     def forward(self, windows_MWC, *, chunk):
         """Convolve M windows of reach + chunk frames: (M, W, C) -> (M, S, C).
 
-        As a product with a banded matrix the gradient is 3.5x cheaper than conv1d's on a CPU (32 windows of 23, 128 channels).
+        As a product with a banded matrix the gradient is 3.5x cheaper than conv1d's on a CPU (32 windows of 23, 128
+        channels).
         """
         out_CMS = torch.bmm(windows_MWC.permute(2, 0, 1), self.toeplitz_CWS(chunk))
         return out_CMS.permute(1, 2, 0) + self.bias

@@ -28,7 +28,9 @@ def stream(model, x_BTF, *, chunk):
     caches, outputs = model.initial_caches(len(x_BTF)), []
     for number in range((x_BTF.shape[1] - 3) // (4 * chunk)):
         part = x_BTF[:, 4 * chunk * number : 4 * chunk * (number + 1) + 3]
-        logprobs, caches = model.step(part, chunk=chunk, caches=caches, num_past=torch.full((len(x_BTF),), number * chunk))
+        logprobs, caches = model.step(
+            part, chunk=chunk, caches=caches, num_past=torch.full((len(x_BTF),), number * chunk)
+        )
         outputs.append(logprobs)
     return torch.cat(outputs, 1)
 
@@ -117,7 +119,8 @@ def test_channel_norm_equals_torch_rms_norm():
 
 @torch.no_grad()
 def test_every_unit_owned_entry_at_zero_silences_the_unit():
-    """What a masked unit computes must not depend on anything: the rest of the model is the same for any input to it."""
+    """What a masked unit computes must not depend on anything: the rest of the model is the same for any input to
+    it."""
     model = random_model(tiny_config())
     x = features(model.config, num_chunks=3, chunk=8)
     parameters = dict(model.named_parameters())

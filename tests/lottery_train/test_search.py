@@ -154,13 +154,20 @@ def test_a_damaged_ticket_is_named(finished, tmp_path, damage):
     elif damage == "json":
         record.write_text("{")
     else:
-        changes = {"schema": ("schema_version", 99), "tokens": ("tokens", ["<blk>", "a"]),
-                   "shape": ("model", value["model"] | {"model_width": 8})}[damage]
+        changes = {
+            "schema": ("schema_version", 99),
+            "tokens": ("tokens", ["<blk>", "a"]),
+            "shape": ("model", value["model"] | {"model_width": 8}),
+        }[damage]
         record.write_text(json.dumps(value | {changes[0]: changes[1]}))
     with pytest.raises(TicketError) as caught:
         load_ticket(folder)
-    named = {"truncate": "weights.safetensors", "alter": "weights.safetensors", "remove": "mask.safetensors",
-             "shape": "weights.safetensors"}.get(damage, "ticket.json")
+    named = {
+        "truncate": "weights.safetensors",
+        "alter": "weights.safetensors",
+        "remove": "mask.safetensors",
+        "shape": "weights.safetensors",
+    }.get(damage, "ticket.json")
     assert str(folder / named) in str(caught.value)
     if damage == "schema":
         assert "schema version 99" in str(caught.value)
@@ -183,8 +190,32 @@ def test_scores_agree_with_jiwer_and_pairs_with_arithmetic():
 
 
 def command_line(tones, out, *, cache):
-    flags = ["--corpus", "tones", "--data-dir", str(tones), "--out", str(out), "--rounds", "1", "--epochs", "12", "--level-epochs", "6",
-             "--batch-s", "6", "--threads", "1", "--rewind", "step", "--rewind-steps", "3", "--rate", "0.5", "--granularity", "weight"]
+    flags = [
+        "--corpus",
+        "tones",
+        "--data-dir",
+        str(tones),
+        "--out",
+        str(out),
+        "--rounds",
+        "1",
+        "--epochs",
+        "12",
+        "--level-epochs",
+        "6",
+        "--batch-s",
+        "6",
+        "--threads",
+        "1",
+        "--rewind",
+        "step",
+        "--rewind-steps",
+        "3",
+        "--rate",
+        "0.5",
+        "--granularity",
+        "weight",
+    ]
     for setting in ("num_blocks=1", "model_width=16", "ff=16", "heads=1", "conv=16"):
         flags += ["--set", f"model.{setting}"]
     environment = os.environ | {"LOTTERY_CACHE": str(cache), "PYTHONPATH": os.getcwd()}
@@ -199,7 +230,9 @@ def test_kill_9_and_start_again_gives_the_same_ticket(tones, tmp_path):
     assert str(tmp_path / "whole" / "report.html") in result.stdout
     command, environment = command_line(tones, tmp_path / "killed", cache=tmp_path / "cache")
     for place in ("level_00.work/checkpoint.safetensors", "level_01.work/checkpoint.safetensors"):
-        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
             while not (tmp_path / "killed" / place).exists() and process.poll() is None:
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)

@@ -38,8 +38,17 @@ def make_trainer(speech, folder, *, mask=None, epochs=3, **fields):
     model = build_model(tiny_config(vocab_size=len(speech.tokenizer), dropout=0.1), seed=1)
     metrics = Metrics(folder)
     settings = tiny_run().train.__dict__ | fields
-    return Trainer(model=model, speech=speech, config=TrainConfig(**settings), folder=folder / "work", epochs=epochs, mask=mask,
-                   metrics=metrics, label="level_00", process=Process())
+    return Trainer(
+        model=model,
+        speech=speech,
+        config=TrainConfig(**settings),
+        folder=folder / "work",
+        epochs=epochs,
+        mask=mask,
+        metrics=metrics,
+        label="level_00",
+        process=Process(),
+    )
 
 
 def half_mask(speech):
@@ -73,7 +82,10 @@ def test_a_killed_training_ends_in_the_same_weights(speech, tmp_path, monkeypatc
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
     curves = [
-        [{key: value for key, value in line.items() if key != "audio_s_per_s"} for line in read_metrics(folder / "metrics.jsonl")]
+        [
+            {key: value for key, value in line.items() if key != "audio_s_per_s"}
+            for line in read_metrics(folder / "metrics.jsonl")
+        ]
         for folder in (tmp_path / "whole", tmp_path / "killed")
     ]
     assert curves[0] == curves[1]
@@ -185,7 +197,15 @@ print("difference", max(float((a - b).abs().max()) for a, b in zip(found, expect
 
 
 def torchrun(arguments, **environment):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--master-port=0",
+        "--standalone",
+        *arguments,
+    ]
     environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"} | environment
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
@@ -202,8 +222,24 @@ def test_two_processes_average_their_gradients(tmp_path):
 
 def test_a_run_on_two_processes_writes_one_ticket(tmp_path):
     folder = write_tones(tmp_path / "tones")
-    flags = ["--corpus", "tones", "--data-dir", str(folder), "--out", str(tmp_path / "run"), "--rounds", "1", "--epochs", "2",
-             "--level-epochs", "1", "--batch-s", "6", "--threads", "1"]
+    flags = [
+        "--corpus",
+        "tones",
+        "--data-dir",
+        str(folder),
+        "--out",
+        str(tmp_path / "run"),
+        "--rounds",
+        "1",
+        "--epochs",
+        "2",
+        "--level-epochs",
+        "1",
+        "--batch-s",
+        "6",
+        "--threads",
+        "1",
+    ]
     for setting in ("num_blocks=1", "model_width=16", "ff=16", "heads=1", "conv=16"):
         flags += ["--set", f"model.{setting}"]
     result = torchrun(["-m", "lottery_train.cli", *flags], LOTTERY_CACHE=str(tmp_path / "cache"))

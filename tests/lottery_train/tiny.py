@@ -15,8 +15,20 @@ TONES_HZ = {"a": 300, "b": 700, "c": 1500, "d": 3000}
 
 def tiny_config(**fields):
     """Return the config of a two-block model whose blocks differ in nothing."""
-    settings = {"num_blocks": 2, "ff": 24, "heads": 2, "conv": 16, "vocab_size": 6, "model_width": 16, "stem_width": 8,
-                "head_width": 8, "conv_kernel": 7, "left_context_frames": 16, "max_chunk_frames": 8, "dropout": 0.0}
+    settings = {
+        "num_blocks": 2,
+        "ff": 24,
+        "heads": 2,
+        "conv": 16,
+        "vocab_size": 6,
+        "model_width": 16,
+        "stem_width": 8,
+        "head_width": 8,
+        "conv_kernel": 7,
+        "left_context_frames": 16,
+        "max_chunk_frames": 8,
+        "dropout": 0.0,
+    }
     return ConformerConfig.uniform(**settings | fields)
 
 
@@ -56,9 +68,26 @@ def tiny_run(**search):
     """Return the settings of a run on the tone corpus that takes a second or two a level."""
     return RunConfig(
         data=DataConfig(corpus="tones", speeds=(1.0,)),
-        model=ModelConfig(num_blocks=2, model_width=16, stem_width=8, ff=24, heads=2, head_width=8, conv=16, conv_kernel=7,
-                          left_context_frames=16, dropout=0.1),
-        train=TrainConfig(epochs=3, batch_s=6.0, chunk_frames=(4, 8), eval_chunk_frames=8, num_evaluations=2, average_best=2,
-                          warmup_epochs=1.0),
+        model=ModelConfig(
+            num_blocks=2,
+            model_width=16,
+            stem_width=8,
+            ff=24,
+            heads=2,
+            head_width=8,
+            conv=16,
+            conv_kernel=7,
+            left_context_frames=16,
+            dropout=0.1,
+        ),
+        train=TrainConfig(
+            epochs=3,
+            batch_s=6.0,
+            chunk_frames=(4, 8),
+            eval_chunk_frames=8,
+            num_evaluations=2,
+            average_best=2,
+            warmup_epochs=1.0,
+        ),
         search=SearchConfig(**{"rounds": 1, "rate": 0.5, "rewind": "step", "rewind_steps": 2} | search),
     )

@@ -41,10 +41,16 @@ def test_interrupt_exits_130(capsys):
 
 
 def test_a_closed_pipe_is_quiet():
-    program = "from runtime.command import run_command; import sys\n" \
+    program = (
+        "from runtime.command import run_command; import sys\n"
         "def main(argv):\n    while True: print('x' * 100)\nsys.exit(run_command(main, []))"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env=os.environ | {"PYTHONPATH": os.getcwd()}) as process:
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    ) as process:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""

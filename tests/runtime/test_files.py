@@ -73,7 +73,11 @@ def test_atomic_directory_appears_whole_and_replaces(tmp_path):
 
 
 def test_atomic_directory_leaves_nothing_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "bundle") as partial:
-        (partial / "file").write_text("x")
-        raise RuntimeError("killed")
+    def killed():
+        with atomic_directory(tmp_path / "bundle") as partial:
+            (partial / "file").write_text("x")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        killed()
     assert os.listdir(tmp_path) == []

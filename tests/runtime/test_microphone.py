@@ -99,6 +99,14 @@ def test_a_device_that_wants_all_its_channels_is_mixed_down():
     assert block == pytest.approx([0.3, 0.0])
 
 
+def test_garbage_from_a_driver_is_silence():
+    with Microphone(sounddevice=fake_sounddevice()) as microphone:
+        FakeStream.latest.deliver([0.5, np.nan, np.inf, -np.inf, -0.5])
+        microphone.stop()
+        (block,) = microphone.blocks()
+    assert block.tolist() == [0.5, 0, 0, 0, -0.5]
+
+
 def test_overflows_and_drops_are_counted_and_the_queue_stays_bounded():
     microphone = Microphone(sounddevice=fake_sounddevice(), block_s=0.01, queue_s=0.05)
     with microphone:

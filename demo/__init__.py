@@ -1,0 +1,1 @@
+"""Demonstrations: the whole story in one command."""
