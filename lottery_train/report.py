@@ -8,9 +8,8 @@ from runtime.plots import Section, Series, html_report, line_figure
 from runtime.table import Table
 
 _METHOD = (
-    "Density is the share of prunable weights that is kept. Bands and brackets are 95 % intervals from a bootstrap
-    over "
-    "utterances. Levels and checkpoints were chosen on dev; test is only reported."
+    "Density is the share of prunable weights that is kept. Bands and brackets are 95 % intervals from a bootstrap "
+    "over utterances. Levels and checkpoints were chosen on dev; test is only reported."
 )
 
 
