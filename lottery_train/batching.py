@@ -15,39 +15,63 @@ _NEPER_PER_DB = np.log(10) / 10
 
 
 @dataclass(frozen=True, kw_only=True)
+class Targets:
+    """Symbols to spell: ids_BU int64, padded with 0, and lengths int64 (B,)."""
+
+    ids_BU: torch.Tensor
+    lengths: torch.Tensor
+
+    @classmethod
+    def pad(cls, sequences):
+        """Return the targets of lists of ids."""
+        ids = [torch.tensor(part, dtype=torch.int64) for part in sequences]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+        return cls(ids_BU=padded, lengths=torch.tensor([len(part) for part in ids]))
+
+    def to(self, device):
+        """Return the targets on a device."""
+        return Targets(ids_BU=self.ids_BU.to(device), lengths=self.lengths.to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Padded examples.
 
     Args:
         features_BTF: float32, padded with PADDING_VALUE to whole chunks.
-        targets_BU: int64 symbol ids, padded with 0.
-        input_lengths, target_lengths: int64 (B,): encoder frames (whole chunks) and symbols of each example.
+        input_lengths: int64 (B,): encoder frames (whole chunks) of each example.
+        targets: Targets in the model's tokens.
+        characters: Targets in characters, or None.
         chunk: encoder frames a chunk.
         audio_s: seconds of audio without padding.
     """
 
     features_BTF: torch.Tensor
-    targets_BU: torch.Tensor
     input_lengths: torch.Tensor
-    target_lengths: torch.Tensor
+    targets: Targets
+    characters: Targets | None
     chunk: int
     audio_s: float
 
     def to(self, device):
         """Return the batch on a device."""
-        moved = {
-            name: getattr(self, name).to(device, non_blocking=True)
-            for name in ("features_BTF", "targets_BU", "input_lengths", "target_lengths")
-        }
-        return Batch(**moved, chunk=self.chunk, audio_s=self.audio_s)
+        return Batch(
+            features_BTF=self.features_BTF.to(device, non_blocking=True),
+            input_lengths=self.input_lengths.to(device),
+            targets=self.targets.to(device),
+            characters=self.characters and self.characters.to(device),
+            chunk=self.chunk,
+            audio_s=self.audio_s,
+        )
 
 
-def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, epoch, world_size=1):
+def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, epoch, is_sorted=False, world_size=1):
     """Plan one epoch.
 
     Args:
         batch_s: padded seconds a batch.
         join_probability: chance that an utterance is joined with the next one drawn.
+        is_sorted: shortest batches first instead of a random order.
     Returns:
         list of batches; a batch is a list of examples, an example a tuple of (utterance, variant) pairs. The number of
         batches is a multiple of `world_size`; process r takes every world_size-th from r.
@@ -70,7 +94,7 @@ def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, 
     # Jitter of a tenth: neighbours change from epoch to epoch, padding stays small.
     by_length = np.argsort(np.array(sizes) * rng.uniform(0.9, 1.1, len(sizes)), kind="stable")
     batches = pack([examples[i] for i in by_length], [sizes[i] for i in by_length], batch_s=batch_s)
-    order = rng.permutation(len(batches))
+    order = np.arange(len(batches)) if is_sorted else rng.permutation(len(batches))
     order = np.concatenate([order, order[: -len(order) % world_size]])
     return [batches[i] for i in order]
 
@@ -87,17 +111,18 @@ def pack(examples, sizes, *, batch_s):
     return batches
 
 
-def collate(dataset, examples, *, encode, chunk, rng=None, gain_db=0.0, has_spec_augment=False):
+def collate(dataset, examples, *, encode, chunk, encode_characters=None, rng=None, gain_db=0.0, has_spec_augment=False):
     """Build a batch.
 
     Args:
         examples: tuples of (utterance, variant) pairs.
         encode: text -> symbol ids; joined utterances are spelled as one text.
+        encode_characters: the same for the character loss, or None.
         rng: numpy Generator of the augmentation; None for evaluation.
     Returns:
         Batch.
     """
-    frames, symbols = [], []
+    frames, texts = [], []
     for example in examples:
         parts = [dataset.frames(utterance, variant=variant) for utterance, variant in example]
         joined = np.concatenate(parts)
@@ -106,19 +131,18 @@ def collate(dataset, examples, *, encode, chunk, rng=None, gain_db=0.0, has_spec
         if has_spec_augment:
             joined = spec_augment(joined, rng=rng, max_freq_bins=20, max_time_frames=25)
         frames.append(joined)
-        symbols.append(encode(" ".join(dataset.texts[utterance] for utterance, _ in example)))
+        texts.append(" ".join(dataset.texts[utterance] for utterance, _ in example))
     chunks = [num_chunks(len(part), chunk_frames=chunk) for part in frames]
     padded = np.full(
         (len(frames), padded_frames(max(chunks), chunk_frames=chunk), frames[0].shape[1]), PADDING_VALUE, np.float32
     )
     for row, part in zip(padded, frames, strict=True):
         row[: len(part)] = part
-    ids = [torch.tensor(part, dtype=torch.int64) for part in symbols]
     return Batch(
         features_BTF=torch.from_numpy(padded),
-        targets_BU=torch.nn.utils.rnn.pad_sequence(ids, batch_first=True),
         input_lengths=torch.tensor(chunks) * chunk,
-        target_lengths=torch.tensor([len(part) for part in ids]),
+        targets=Targets.pad([encode(text) for text in texts]),
+        characters=Targets.pad([encode_characters(text) for text in texts]) if encode_characters else None,
         chunk=chunk,
         audio_s=sum(len(part) for part in frames) / 100,
     )

@@ -15,7 +15,7 @@ from runtime.files import write_atomic
 
 def save_checkpoint(path, *, model, optimizer, state):
     """Write weights, optimiser state and a JSON-able `state` to one safetensors file, atomically."""
-    tensors = {f"model.{name}": value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
+    tensors = {f"weights.{name}": value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
     names = {parameter: name for name, parameter in model.named_parameters()}
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
@@ -34,7 +34,8 @@ def load_checkpoint(path, *, model, optimizer=None):
         TicketError: the file is damaged or belongs to another model.
     """
     tensors, metadata = read_safetensors(path)
-    weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    prefix = "weights."
+    weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -63,7 +64,7 @@ def read_safetensors(path):
 
 
 def average_weights(paths):
-    """Return the mean of the `model.`-less tensors of several safetensors files, in float64, cast back."""
+    """Return the mean of the tensors of several safetensors files, in float64, cast back."""
     total = {}
     for path in paths:
         for name, value in read_safetensors(path)[0].items():

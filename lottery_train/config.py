@@ -62,9 +62,12 @@ class TrainConfig:
         warmup_epochs: length of the warm-up, in epochs.
         weight_decay: AdamW's.
         max_gradient_norm: clipping.
+        sorted_epochs: first epochs that go from the shortest utterances to the longest: CTC learns to align sooner
+            (Amodei et al. 2016, SortaGrad).
         chunk_frames: chunk lengths (40 ms frames) to draw from, one a batch.
         eval_chunk_frames: chunk length of every evaluation and of the export: 16 is 640 ms.
         join_probability: chance that an utterance is joined with another into one training example.
+        character_weight: share of the character loss half-way up the model, see `lottery_train.objective`.
         gain_db: loudness is varied by up to this much, either way.
         augmentation_loss: (high, low): SpecAugment and joining ramp in as the best epoch's loss falls from high to low;
             from the start they keep CTC on its blank plateau for dozens of epochs.
@@ -80,9 +83,11 @@ class TrainConfig:
     warmup_epochs: float = 2.0
     weight_decay: float = 1e-2
     max_gradient_norm: float = 5.0
+    sorted_epochs: int = 2
     chunk_frames: tuple[int, ...] = (8, 16, 32)
     eval_chunk_frames: int = 16
     join_probability: float = 0.3
+    character_weight: float = 0.3
     gain_db: float = 6.0
     augmentation_loss: tuple[float, float] = (1.2, 0.6)
     average_best: int = 5

@@ -94,13 +94,13 @@ def recognise(model, dataset, *, tokenizer, encode, chunk, batch_s=60.0, device=
         logprobs_BTV = model(batch.features_BTF, chunk=chunk)
         losses = torch.nn.functional.ctc_loss(
             logprobs_BTV.transpose(0, 1),
-            batch.targets_BU,
+            batch.targets.ids_BU,
             batch.input_lengths,
-            batch.target_lengths,
+            batch.targets.lengths,
             reduction="none",
             zero_infinity=True,
         )
-        loss, symbols = loss + losses.sum().item(), symbols + batch.target_lengths.sum().item()
+        loss, symbols = loss + losses.sum().item(), symbols + batch.targets.lengths.sum().item()
         for row, ((place, _),) in enumerate(examples):
             logprobs_TV = logprobs_BTV[row, : batch.input_lengths[row]].cpu().numpy()
             texts[place] = tokenizer.decode(greedy_ctc(logprobs_TV, blank=tokenizer.blank).ids)

@@ -25,6 +25,7 @@ class Speech:
         train, dev, test: Dataset.
         tokenizer: Tokenizer.
         encode: text -> symbol ids.
+        characters: Tokenizer of the training texts' characters, for the character loss.
         max_utterance_s: longest training example.
     """
 
@@ -33,6 +34,7 @@ class Speech:
     test: Dataset
     tokenizer: Tokenizer
     encode: Callable[[str], list[int]]
+    characters: Tokenizer
     max_utterance_s: float
 
 
@@ -86,7 +88,13 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
         if is_first:
             _report_skipped(split, splits[split])
     model = model_path.read_bytes() if model_path.exists() else None
-    return Speech(**splits, tokenizer=tokenizer, encode=encoder(tokenizer, model), max_utterance_s=data.max_utterance_s)
+    return Speech(
+        **splits,
+        tokenizer=tokenizer,
+        encode=encoder(tokenizer, model),
+        characters=Tokenizer.from_texts(splits["train"].texts),
+        max_utterance_s=data.max_utterance_s,
+    )
 
 
 def _report_skipped(split, dataset):

@@ -23,6 +23,7 @@ from lottery_train.checkpoint import average_weights, load_checkpoint, save_chec
 from lottery_train.distributed import has_fast_bfloat16
 from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
+from lottery_train.objective import CtcObjective
 from runtime.files import write_atomic
 
 _CHECKPOINT_INTERVAL_S = 30
@@ -36,8 +37,8 @@ class Position:
     Args:
         epoch, batch: next batch to train on.
         step: optimiser steps done since the first weights.
-        loss_sum, num_steps: of the running epoch.
-        best_loss: lowest mean loss of an epoch so far (steers the augmentation).
+        loss_sum, character_loss_sum, num_steps: of the running epoch.
+        best_loss: lowest mean character loss of an epoch so far (steers the augmentation).
         best: [dev WER, dev loss, file name] of the checkpoints that will be averaged, best first.
         num_bad: steps in a row whose gradient was not finite.
     """
@@ -46,6 +47,7 @@ class Position:
     batch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    character_loss_sum: float = 0.0
     num_steps: int = 0
     best_loss: float = math.inf
     best: list
@@ -86,13 +88,20 @@ class Trainer:
         self.folder, self.epochs, self.metrics, self.label = Path(folder), epochs, metrics, label
         self.mask = mask.to(process.device) if mask is not None else None
         self.rewind_step, self.rewind_path = rewind_step, rewind_path
+        self.objective = CtcObjective(
+            model, num_characters=len(speech.characters), character_weight=config.character_weight, seed=config.seed
+        ).to(process.device)
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
+            self.objective.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self.position = Position(best=[])
         is_bfloat16 = config.precision == "bfloat16" or config.precision == "auto" and has_fast_bfloat16(process.device)
         self._autocast_dtype = torch.bfloat16 if is_bfloat16 else None
-        self._forward = DistributedDataParallel(model) if process.world_size > 1 else model
+        self._forward = DistributedDataParallel(self.objective) if process.world_size > 1 else self.objective
 
     @property
     def _checkpoint(self):
@@ -104,7 +113,7 @@ class Trainer:
         Args:
             has_moments: True rewinds the optimiser and the schedule too; False takes the weights alone.
         """
-        state = load_checkpoint(path, model=self.model, optimizer=self.optimizer if has_moments else None)
+        state = load_checkpoint(path, model=self.objective, optimizer=self.optimizer if has_moments else None)
         if has_moments:
             self.position = Position(**{**state, "best": []})
 
@@ -118,7 +127,9 @@ class Trainer:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
-            self.position = Position(**load_checkpoint(self._checkpoint, model=self.model, optimizer=self.optimizer))
+            self.position = Position(
+                **load_checkpoint(self._checkpoint, model=self.objective, optimizer=self.optimizer)
+            )
         self.metrics.rewind(level=self.label, step=self.position.step)
         self._apply_mask()
         self._save_rewind_point()
@@ -145,6 +156,7 @@ class Trainer:
             max_utterance_s=self.speech.max_utterance_s,
             seed=config.seed,
             epoch=position.epoch,
+            is_sorted=position.epoch < config.sorted_epochs,
             world_size=self.process.world_size,
         )
         mine = batches[self.process.rank :: self.process.world_size]
@@ -152,10 +164,11 @@ class Trainer:
         self.model.train()
         while position.batch < len(mine):
             progress = position.epoch + position.batch / len(mine)
-            loss, batch_audio_s = self._step(mine[position.batch], progress)
+            loss, character_loss, batch_audio_s = self._step(mine[position.batch], progress)
             position.batch += 1
             position.step += 1
             position.loss_sum += loss
+            position.character_loss_sum += character_loss
             position.num_steps += 1
             audio_s += batch_audio_s * self.process.world_size
             self._save_rewind_point()
@@ -175,8 +188,9 @@ class Trainer:
     def _finish_epoch(self, audio_s_per_s):
         position = self.position
         loss = position.loss_sum / position.num_steps
-        position.best_loss = min(position.best_loss, loss)
-        position.epoch, position.batch, position.loss_sum, position.num_steps = position.epoch + 1, 0, 0.0, 0
+        position.best_loss = min(position.best_loss, position.character_loss_sum / position.num_steps)
+        position.epoch, position.batch, position.num_steps = position.epoch + 1, 0, 0
+        position.loss_sum = position.character_loss_sum = 0.0
         values = {"epoch": position.epoch, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
         every = max(1, round(self.epochs / (2 * self.config.num_evaluations)))
         if position.epoch == self.epochs or position.epoch % every == 0:
@@ -222,25 +236,16 @@ class Trainer:
             self.speech.train,
             examples,
             encode=self.speech.encode,
+            encode_characters=self.speech.characters.encode,
             chunk=chunk,
             rng=rng,
             gain_db=config.gain_db,
             has_spec_augment=bool(rng.random() < self._augmentation_share()),
         ).to(self.process.device)
-        with torch.autocast(
-            self.process.device.type, self._autocast_dtype or torch.bfloat16, enabled=self._autocast_dtype is not None
-        ):
-            logprobs_BTV = self._forward(batch.features_BTF, chunk=chunk)
-        loss = torch.nn.functional.ctc_loss(
-            logprobs_BTV.transpose(0, 1),
-            batch.targets_BU,
-            batch.input_lengths,
-            batch.target_lengths,
-            zero_infinity=True,
-        )
+        loss, character_loss = self._forward(batch, autocast_dtype=self._autocast_dtype)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.max_gradient_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.objective.parameters(), config.max_gradient_norm)
         if torch.isfinite(norm):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(config, progress, epochs=self.epochs)
@@ -254,7 +259,8 @@ class Trainer:
                     f"{self.label}: the gradient was not finite for {position.num_bad} steps in a row",
                     hint="lower the learning rate, or train with precision float32",
                 )
-        return float(loss.detach()) if torch.isfinite(loss) else position.best_loss, batch.audio_s
+            loss = character_loss = torch.zeros(())
+        return float(loss.detach()), float(character_loss), batch.audio_s
 
     def _augmentation_share(self):
         high, low = self.config.augmentation_loss
@@ -280,7 +286,7 @@ class Trainer:
         self.process.barrier()
 
     def _write(self, path):
-        save_checkpoint(path, model=self.model, optimizer=self.optimizer, state=vars(self.position))
+        save_checkpoint(path, model=self.objective, optimizer=self.optimizer, state=vars(self.position))
 
     @contextlib.contextmanager
     def _progress_bar(self):

@@ -79,14 +79,15 @@ class Conformer(nn.Module):
         self.subsampling.mean.copy_(torch.as_tensor(mean))
         self.subsampling.inverse_std.copy_(1 / torch.as_tensor(deviation).clamp_min(1e-3))
 
-    def forward(self, x_BTF, *, chunk):
+    def forward(self, x_BTF, *, chunk, tap=None):
         """Recognise whole utterances as a stream of chunks would.
 
         Args:
             x_BTF: float32 (B, 4T+3, F) log-mel features, T a multiple of `chunk`, padded with PADDING_VALUE.
             chunk: encoder frames a chunk; T itself for full context.
+            tap: None, or a number of blocks: their output is returned too (for losses half-way up).
         Returns:
-            float32 (B, T, V) log-probabilities.
+            float32 (B, T, V) log-probabilities; with a tap, the pair of these and (B, T, D).
         Raises:
             ValueError: the number of frames does not fit the chunk.
         """
@@ -98,9 +99,12 @@ class Conformer(nn.Module):
         frame = torch.arange(num_chunks, device=x.device)[:, None] * chunk - left
         frame = frame + torch.arange(left + chunk, device=x.device)[None]
         mask_NW = torch.where(frame >= 0, 0.0, _MASKED).to(x.dtype)
-        for block in self.blocks:
+        tapped = None
+        for number, block in enumerate(self.blocks, start=1):
             x, _, _ = block(x, chunk=chunk, mask_NW=mask_NW)
-        return F.log_softmax(self.head(x).float(), -1)
+            tapped = x if number == tap else tapped
+        logprobs_BTV = F.log_softmax(self.head(x).float(), -1)
+        return logprobs_BTV if tap is None else (logprobs_BTV, tapped)
 
     def step(self, x_BTF, *, chunk, caches, num_past):
         """Recognise one chunk, carrying state.

@@ -66,7 +66,7 @@ def test_levels_start_from_the_rewind_point_under_their_mask(finished, monkeypat
     parent = load_ticket(finished.level_folder(2))
     kept = 0
     for name, value in starts[0].items():
-        expected = tensors[f"model.{name}"]
+        expected = tensors[f"weights.model.{name}"]
         assert torch.equal(value, torch.where(value != 0, expected, 0)), name
         kept += int((value != 0).sum()) if name in parent.mask else 0
     assert kept == pytest.approx(parent.mask.num_kept * 0.5, abs=1)
@@ -132,7 +132,7 @@ def test_every_rewinding_and_granularity_searches(tones, tmp_path, rewind, finis
     if rewind == "init":
         tensors, _ = read_safetensors(run.rewind_path)
         drawn = build_model(run.dense_config(), seed=0).state_dict()
-        assert all(torch.equal(tensors[f"model.{name}"], drawn[name]) for name in drawn if "subsampling." not in name)
+        assert all(torch.equal(tensors[f"weights.model.{name}"], drawn[name]) for name in drawn if "subsampling." not in name)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "alter", "remove", "schema", "json", "tokens", "shape"])

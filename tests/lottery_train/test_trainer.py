@@ -154,7 +154,7 @@ def test_collate_pads_as_the_runtime_does(speech):
         assert (row[len(part) :] == np.float32(PADDING_VALUE)).all()
         assert count * 8 in batch.input_lengths.tolist()
     text = f"{speech.train.texts[1]} {speech.train.texts[2]}"
-    assert speech.tokenizer.decode(batch.targets_BU[1, : batch.target_lengths[1]].tolist()) == text
+    assert speech.tokenizer.decode(batch.targets.ids_BU[1, : batch.targets.lengths[1]].tolist()) == text
 
 
 def test_features_are_cached_and_bad_recordings_counted(tmp_path, monkeypatch):
