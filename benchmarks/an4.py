@@ -1,7 +1,8 @@
-"""Tickets on AN4: error rates, sizes and times of every level, beside their controls.
+r"""Tickets on AN4: error rates, sizes and times of every level, beside their controls.
 
     lottery-train --preset an4 --data-dir ../shared/data/an4 --out runs/an4 --controls 4
-    lottery-train --preset an4-structured --data-dir ../shared/data/an4 --out runs/an4_structured --dense-from runs/an4 --controls 4
+    lottery-train --preset an4-structured --data-dir ../shared/data/an4 --out runs/an4_structured \
+        --dense-from runs/an4 --controls 4
     python -m benchmarks.an4 runs/an4 runs/an4_structured --data-dir ../shared/data/an4 --bundles bundles/an4
 
 Exports what has no bundle yet, recognises the test clips through the deployed runtime (streamed, fp32 and int8), and

@@ -142,7 +142,7 @@ def _fingerprint(utterances):
     for utterance in utterances:
         path = utterance.audio_path
         size = path.stat().st_size if path.exists() else -1
-        digest.update(f"{path.name}\t{size}\t{utterance.duration_s}\t{utterance.text}\n".encode())
+        digest.update(f"{path.name}\t{size}\t{utterance.offset_s}\t{utterance.duration_s}\t{utterance.text}\n".encode())
     return digest.hexdigest()
 
 
