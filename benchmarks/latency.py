@@ -71,7 +71,7 @@ def export_tickets(tickets, *, bundles):
             folders.append(folder)
             if not _is_export_of(ticket, bundle=folder):
                 print(f"exporting {folder.name}", file=sys.stderr)
-                if export_main([str(ticket), *options, "--out", str(folder)]) != 0:
+                if export_main([str(ticket), *options, "--out", str(folder), "--overwrite"]) != 0:
                     raise LotteryError(f"{ticket}: the export failed", hint="its message stands above")
     return folders
 

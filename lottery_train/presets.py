@@ -7,30 +7,30 @@ from lottery_train.errors import ConfigError
 def embedded():
     """The embedded corpus, small enough for a few minutes on two cores: unit tickets that export shrinks."""
     return RunConfig(
-        data=DataConfig(corpus="embedded", speeds=(1.0,)),
+        data=DataConfig(corpus="embedded", tokens="unigram:90", speeds=(1.0,)),
         model=ModelConfig(num_blocks=3, model_width=96, stem_width=48, ff=256, heads=4, head_width=24, conv=96),
         train=TrainConfig(epochs=10, num_evaluations=5, average_best=2),
         search=SearchConfig(rounds=2, rate=0.4, granularity="unit", rewind="learning-rate", level_epochs=4),
     )
 
 
+def _an4_dense():
+    """AN4's words are few and short: pieces that are whole words spell better than characters do."""
+    return DataConfig(corpus="an4", tokens="unigram:100"), TrainConfig(epochs=70)
+
+
 def an4():
-    """AN4, the paper's method: unstructured tickets, rewinding to an early step."""
-    return RunConfig(
-        data=DataConfig(corpus="an4"),
-        train=TrainConfig(epochs=60),
-        search=SearchConfig(rounds=6, rate=0.36, rewind="step", rewind_steps=500, level_epochs=30),
-    )
+    """AN4, unstructured tickets down to 7 % of the prunable weights, with learning-rate rewinding."""
+    data, train = _an4_dense()
+    search = SearchConfig(rounds=6, rate=0.36, rewind="learning-rate", level_epochs=15)
+    return RunConfig(data=data, train=train, search=search)
 
 
 def an4_structured():
-    """AN4, unit tickets (heads, feed-forward neurons, convolution channels): what `lottery-export --structured`
-    shrinks."""
-    return RunConfig(
-        data=DataConfig(corpus="an4"),
-        train=TrainConfig(epochs=60),
-        search=SearchConfig(rounds=6, rate=0.2, granularity="unit", rewind="learning-rate", level_epochs=20),
-    )
+    """AN4, unit tickets (heads, feed-forward neurons, convolution channels): `lottery-export --structured` shrinks them."""
+    data, train = _an4_dense()
+    search = SearchConfig(rounds=6, rate=0.25, granularity="unit", rewind="learning-rate", level_epochs=15)
+    return RunConfig(data=data, train=train, search=search)
 
 
 def mini_librispeech():
@@ -45,10 +45,9 @@ def mini_librispeech():
 
 def paper():
     """Audio Lottery's own search on AN4: Linear layers only, 20 % a round, 20 rounds, rewound to the first weights."""
+    data, train = _an4_dense()
     return RunConfig(
-        data=DataConfig(corpus="an4"),
-        train=TrainConfig(epochs=60),
-        search=SearchConfig(rounds=20, rate=0.2, scope="linear", rewind="init"),
+        data=data, train=train, search=SearchConfig(rounds=20, rate=0.2, scope="linear", rewind="init")
     )
 
 

@@ -30,7 +30,8 @@ def exports(monkeypatch):
     calls = []
 
     def fake(argv):
-        ticket, *options, _, folder = argv
+        ticket, *options, _, folder, overwrite = argv
+        assert overwrite == "--overwrite"
         calls.append((ticket.rpartition("/")[2], *options))
         write_tiny_bundle(folder)
         told = {"ticket_sha256": sha256_file(f"{ticket}/ticket.json"), "density": 1.0, "num_weights": len(calls)}
