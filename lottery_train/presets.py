@@ -27,7 +27,7 @@ def an4():
 
 
 def an4_structured():
-    """AN4, unit tickets (heads, feed-forward neurons, convolution channels): `lottery-export --structured` shrinks them."""
+    """AN4, unit tickets (heads, neurons, convolution channels), which `lottery-export --structured` shrinks."""
     data, train = _an4_dense()
     search = SearchConfig(rounds=6, rate=0.25, granularity="unit", rewind="learning-rate", level_epochs=15)
     return RunConfig(data=data, train=train, search=search)
