@@ -32,6 +32,7 @@ def describe_bundle(path, *, manifest, precision):
         "kind": _kind(told),
         "precision": precision,
         **{name: _figure(told.get(name)) for name in ("density", "level", "num_weights", "num_nonzeros")},
+        "told_test_wer": _told_test_wer(told),
         "model_sha256": model.sha256,
         "model_bytes": model.bytes,
         "bundle_bytes": sum(entry.bytes for entry in manifest.files.values()),
@@ -42,6 +43,13 @@ def _figure(value):
     """Return a finite number >= 0 of the manifest's free-form provenance, or None for anything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and 0 <= value < math.inf else None
+
+
+def _told_test_wer(told):
+    """Return the test WER that the ticket's evaluation found, float32 and before any export; None where not told."""
+    for name in ("wer", "test", "wer"):
+        told = told.get(name) if isinstance(told, dict) else None
+    return _figure(told)
 
 
 def _kind(told):
@@ -111,14 +119,15 @@ def notes(rows):
 def latency_table(rows):
     """Return the Table of times a chunk."""
     header = (
-        "bundle", "kind", "density", "precision", "chunk p50 ms", "p95", "p99", "model p50 ms", "speed-up", "RTF",
-        "CPU s/s",
+        "bundle", "kind", "density", "ticket WER %", "precision", "chunk p50 ms", "p95", "p99", "model p50 ms", "speed-up",
+        "RTF", "CPU s/s",
     )
     cells = tuple(
         (
             row["bundle"],
             row["kind"],
             number(row["density"], digits=3),
+            number(row["told_test_wer"], scale=100, digits=1),
             row["precision"],
             *(number(row["chunk_ms"][name]) for name in ("p50", "p95", "p99")),
             number(row["model_ms"]["p50"]),

@@ -49,7 +49,7 @@ def timed(**fields):
     row = {"bundle": "b", "kind": "shrunk", "precision": "fp32", "density": None, "num_weights": 5, "num_nonzeros": 5}
     model = {"p50": model_ms, "p95": model_ms, "p99": model_ms, "mean": model_ms, "count": 1}
     row |= {"model_ms": model, "chunk_ms": model | {"p50": model_ms + 1}, "rtf": 0, "cpu_s_per_audio_s": 0}
-    return row | fields
+    return row | {"told_test_wer": None} | fields
 
 
 def test_the_command_line_end_to_end(bundles, clip, tmp_path, capsys):
@@ -149,6 +149,15 @@ def test_provenance_is_not_trusted(tmp_path):
     assert (row["num_weights"], row["num_nonzeros"]) == (None, None)
     told.write_text(told.read_text().replace("1e999", "-5"))
     assert find_rows([path])[0]["num_nonzeros"] is None
+
+
+@pytest.mark.parametrize(
+    ("told", "wer"),
+    [({"wer": {"test": {"wer": 0.12}}}, 0.12), ({"wer": {"test": 0.12}}, None), ({"wer": [{}]}, None), ({}, None)],
+)
+def test_the_ticket_s_error_rate_is_shown_where_it_is_told(told, wer, tmp_path):
+    (row, _) = find_rows([write_bundle(tmp_path / "b", **told)])
+    assert row["told_test_wer"] == wer
 
 
 def test_bundles_of_one_name_are_told_apart(tmp_path):
