@@ -58,7 +58,8 @@ def read_safetensors(path):
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping, file.metadata() or {}
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise TicketError(f"{path}: cannot read: {error}", hint="restore the file, or train the level again") from error
 
