@@ -119,8 +119,8 @@ def notes(rows):
 def latency_table(rows):
     """Return the Table of times a chunk."""
     header = (
-        "bundle", "kind", "density", "ticket WER %", "precision", "chunk p50 ms", "p95", "p99", "model p50 ms", "speed-up",
-        "RTF", "CPU s/s",
+        "bundle", "kind", "density", "ticket WER %", "precision", "chunk p50 ms", "p95", "p99", "model p50 ms",
+        "speed-up", "RTF", "CPU s/s",
     )
     cells = tuple(
         (
