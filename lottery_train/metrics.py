@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from runtime.errors import MissingExtraError, require_extra
-from runtime.files import write_atomic
+from runtime.files import explain_os_errors, write_atomic
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Metrics:
         """Append one line; numbers also go to TensorBoard under `level/name`."""
         if not self._is_writer:
             return
-        with open(self.path, "a") as file:
+        with explain_os_errors(self.path), open(self.path, "a") as file:
             file.write(json.dumps({"level": level, "step": step, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
