@@ -1,0 +1,175 @@
+"""The export itself: ticket -> shrunk model -> ONNX, int8, .ort -> verified bundle, written whole or not at all."""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.card import model_card
+from export.container import Container
+from export.errors import ExportError
+from export.graph import count_ops, export_onnx, quantize
+from export.ort_format import to_ort_format
+from export.shrink import removable_units, shrink
+from export.verify import verify
+from lottery_train.models.build import count_weights
+from runtime import __version__
+from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
+from runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
+
+FILES = {
+    "model": "model.onnx",
+    "model_int8": "model.int8.onnx",
+    "model_ort": "model.ort",
+    "tokens": "tokens.txt",
+    "parity": "parity.json",
+    "card": "README.md",
+}
+_SCORES = ("wer", "wer_interval", "cer", "num_utterances", "num_words")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What an export made, for the table at its end.
+
+    Args:
+        manifest: Manifest of the bundle.
+        parity: content of `parity.json`.
+        zip_bytes: model role -> bytes after zip compression.
+        num_nodes: model role -> nodes of the ONNX graph.
+    """
+
+    manifest: Manifest
+    parity: dict
+    zip_bytes: dict[str, int]
+    num_nodes: dict[str, int]
+
+
+def export_ticket(
+    ticket,
+    out,
+    *,
+    is_structured=False,
+    chunk_frames=None,
+    name=None,
+    has_int8=True,
+    can_overwrite=False,
+    progress=print,
+):
+    """Turn a ticket into a bundle directory.
+
+    Args:
+        ticket: lottery_train.ticket.Ticket.
+        out: directory to write.
+        is_structured: remove the units that the mask drops; otherwise zeros stay zeros.
+        chunk_frames: encoder frames (40 ms) a chunk; None takes the ticket's.
+        name: name in tables; None takes the directory's.
+        has_int8: also write an int8 model; the .ort file is made from it.
+        can_overwrite: replace an older bundle at `out`.
+        progress: called with one line of text at each step.
+    Returns:
+        Export.
+    Raises:
+        ExportError: nothing to shrink, `out` is in the way, or the verification failed. Nothing is left behind.
+        LotteryError: `out` cannot be written.
+    """
+    out = Path(out)
+    chunk_frames = ticket.chunk_frames if chunk_frames is None else chunk_frames
+    _require_free(out, can_overwrite=can_overwrite)
+    with atomic_directory(out) as folder:
+        masked = ticket.build_model()
+        if len(ticket.mask):
+            ticket.mask.apply_(masked)
+        model = _shrunk(masked, ticket, progress=progress) if is_structured else masked
+        progress(f"converting to ONNX, {chunk_frames * 40} ms chunks")
+        graphs = {"model": export_onnx(model, chunk_frames=chunk_frames)}
+        if has_int8:
+            progress("converting to int8 and .ort")
+            graphs["model_int8"] = quantize(graphs["model"])
+        data = {role: graph.SerializeToString(deterministic=True) for role, graph in graphs.items()}
+        data["model_ort"] = to_ort_format(list(graphs.values())[-1])
+        progress("verifying every step of the conversion")
+        parity = verify(
+            masked=masked,
+            model=model,
+            chunk_frames=chunk_frames,
+            graphs={"fp32": data["model"]} | ({"int8": data["model_int8"]} if has_int8 else {}),
+            ort=data["model_ort"],
+        )
+        for role, content in data.items():
+            write_atomic(folder / FILES[role], content)
+        ticket.tokenizer.save(folder / FILES["tokens"])
+        write_json(folder / FILES["parity"], parity)
+        provenance = _provenance(ticket, model, is_structured=is_structured)
+        zip_bytes = {role: len(zlib.compress(content)) for role, content in data.items()}
+        container = Container(config=model.config, chunk_frames=chunk_frames)
+        card = model_card(
+            name=name or out.absolute().name,
+            record=ticket.record,
+            provenance=provenance,
+            container=container,
+            parity=parity,
+            num_bytes={FILES[role]: (len(content), zip_bytes[role]) for role, content in data.items()},
+        )
+        write_atomic(folder / FILES["card"], card)
+        manifest = Manifest(
+            name=name or out.absolute().name,
+            created_by=f"lottery-asr {__version__}",
+            chunk_frames=chunk_frames,
+            left_context=model.config.left_context_frames,
+            vocab_size=model.config.vocab_size,
+            states=container.states,
+            files={role: FileEntry.of(path, bundle=folder) for role, path in FILES.items() if (folder / path).exists()},
+            provenance=provenance,
+        )
+        manifest.write(folder)
+    num_nodes = {role: sum(count_ops(graph).values()) for role, graph in graphs.items()}
+    return Export(manifest=manifest, parity=parity, zip_bytes=zip_bytes, num_nodes=num_nodes)
+
+
+def _require_free(out, *, can_overwrite):
+    """Raise unless `out` is absent, empty, or an older bundle that may go."""
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not (out / MANIFEST_NAME).is_file():
+        raise ExportError(
+            f"{out}: exists, and is not a bundle: it will not be replaced", hint="choose another --out directory"
+        )
+    if not can_overwrite:
+        raise ExportError(
+            f"{out}: a bundle is there already", hint="replace it with --overwrite, or choose another --out"
+        )
+
+
+def _shrunk(masked, ticket, *, progress):
+    keep_units = removable_units(masked, mask=ticket.mask)
+    by_kind = {}
+    for group in masked.unit_groups():
+        kept, size = by_kind.get(group.kind, (0, 0))
+        by_kind[group.kind] = kept + int(keep_units[group.name].sum()), size + group.size
+    kept = ", ".join(f"{kept} of {size} {kind} units" for kind, (kept, size) in sorted(by_kind.items()))
+    progress(f"shrinking: keeping {kept}")
+    return shrink(masked, keep_units)
+
+
+def _provenance(ticket, model, *, is_structured):
+    record = ticket.record
+    scores = {
+        split: {name: score[name] for name in _SCORES if name in score}
+        for split, score in record.get("metrics", {}).items()
+    }
+    parameters = list(model.parameters())
+    return {
+        "ticket_sha256": sha256_file(ticket.folder / "ticket.json"),
+        "config": model.config.to_json(),
+        "density": record["density"],
+        "level": ticket.level,
+        "granularity": record.get("granularity", "unknown"),
+        "structured": is_structured,
+        "num_weights": sum(parameter.numel() for parameter in parameters),
+        "num_nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters),
+        "dense_weights": count_weights(ticket.config),
+        "wer": scores,
+        "corpus": record.get("corpus", "unknown"),
+        "seed": record.get("seed"),
+        "data_fingerprint": record.get("data_fingerprint"),
+    }

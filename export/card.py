@@ -1,0 +1,163 @@
+"""The model card: a bundle's README.md, made from the ticket's record and from what the export measured."""
+
+import textwrap
+
+from export.verify import summary
+
+ZEROS_NOTE = (
+    "The pruned weights are zeros inside full-size matrices. They make the compressed file smaller, and nothing else: "
+    "onnxruntime multiplies zeros like any other number, so this model takes the time and the memory of the dense one. "
+    "To make a ticket faster, train it with --granularity unit and export it with --structured."
+)
+_FRAME_MS = 40
+
+
+def model_card(*, name, record, provenance, container, parity, num_bytes):
+    """Return the text of the card (Markdown).
+
+    Args:
+        name: the bundle's name.
+        record: content of the ticket's `ticket.json`.
+        provenance: of the manifest.
+        container: Container of the exported model.
+        parity: content of `parity.json`.
+        num_bytes: file name -> (bytes, bytes after zip compression).
+    """
+    chunk_ms = container.chunk_frames * _FRAME_MS
+    context_s = container.config.left_context_frames * _FRAME_MS / 1000
+    sections = [
+        f"# {name}",
+        _text(
+            f"A streaming speech recogniser (Conformer-CTC, {provenance['num_weights']:,} weights) for 16 kHz speech. "
+            f"It hears {chunk_ms} ms at a time and remembers the {context_s:g} s before. lottery-export made it from a "
+            "lottery ticket: a sub-network found by pruning, trained to the accuracy below."
+        ),
+        "## Error rates",
+        *_error_rates(record, chunk_ms=chunk_ms),
+        "## Sizes",
+        *_sizes(provenance, num_bytes=num_bytes),
+        "## Method",
+        _text(_method(record, provenance=provenance)),
+        "## Training data",
+        _text(_data(record)),
+        "## Verification",
+        *_verification(parity),
+        "## Known limits",
+        _limits(container=container),
+        "## How to run it",
+        _usage(name),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _text(text):
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def _table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def _percent(value):
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _error_rates(record, *, chunk_ms):
+    metrics = record.get("metrics", {})
+    if not metrics:
+        return ["The ticket records none."]
+    rows = []
+    for split, score in metrics.items():
+        low, high = score.get("wer_interval", (None, None))
+        counts = [score.get(count, "-") for count in ("num_utterances", "num_words")]
+        rows.append(
+            [
+                split,
+                _percent(score.get("wer")),
+                f"{_percent(low)} to {_percent(high)}",
+                _percent(score.get("cer")),
+                *counts,
+            ]
+        )
+    measured_ms = record["chunk_frames"] * _FRAME_MS
+    note = (
+        f"Measured in float32 at {measured_ms} ms chunks with greedy decoding and no language model. The interval is a "
+        "95 % bootstrap over utterances. The int8 model was compared with the float32 one (below), not scored on these "
+        "splits."
+    )
+    if measured_ms != chunk_ms:
+        note += f" **This bundle runs at {chunk_ms} ms chunks, where the rates differ.**"
+    return [_table(["split", "WER", "interval", "CER", "utterances", "words"], rows), _text(note)]
+
+
+def _sizes(provenance, *, num_bytes):
+    weights, nonzeros, dense = (provenance[key] for key in ("num_weights", "num_nonzeros", "dense_weights"))
+    figures = [
+        ["density of the prunable weights", _percent(provenance["density"])],
+        ["weights", f"{weights:,} ({_percent(weights / dense)} of the dense model's {dense:,})"],
+        ["non-zero weights", f"{nonzeros:,} ({_percent(nonzeros / dense)})"],
+    ]
+    files = [[name, f"{size:,}", f"{zipped:,}"] for name, (size, zipped) in num_bytes.items()]
+    sections = [_table(["size", "of this model"], figures), _table(["file", "bytes", "bytes, zip-compressed"], files)]
+    if not provenance["structured"] and nonzeros < weights:
+        sections.append(_text(ZEROS_NOTE))
+    return sections
+
+
+def _method(record, *, provenance):
+    search = record.get("search", {})
+    if provenance["density"] >= 1:
+        origin = "A dense model: nothing is pruned."
+    else:
+        origin = (
+            f"Level {provenance['level']} of an iterative search: train, prune the {provenance['granularity']}s that "
+            f"matter least, rewind, train again. Criterion {search.get('criterion', 'unknown')}, schedule "
+            f"{search.get('schedule', 'unknown')}, rewinding {search.get('rewind', 'unknown')}."
+        )
+    if provenance["structured"]:
+        origin += (
+            " The attention heads, feed-forward neurons and convolution channels that the ticket masks were then "
+            "removed: this model computes what the masked one does."
+        )
+    return f"{origin} Name {record.get('name', 'unknown')}, seed {record.get('seed', 'unknown')}."
+
+
+def _data(record):
+    fingerprint = str(record.get("data_fingerprint", "unknown"))
+    return (
+        f"Corpus {record.get('corpus', 'unknown')}, fingerprint {fingerprint[:16]}. The model knows the accents, "
+        "microphones, rooms and words of that corpus; on others expect more errors."
+    )
+
+
+def _verification(parity):
+    rows = [
+        [parity["stages"][stage]["compares"], f"{largest:.2g}", f"{mean:.2g}", f"{bound:.2g}", _percent(agreement)]
+        for stage, largest, mean, bound, agreement in summary(parity)
+    ]
+    note = (
+        f"Differences of log-probabilities (natural log) over {parity['signal']['num_chunks']} chunks that carry "
+        "state, on a synthetic speech-like signal; `parity.json` has the reasons for the bounds."
+    )
+    return [_table(["step", "largest", "mean", "bound", "same best symbol"], rows), _text(note)]
+
+
+def _limits(*, container):
+    limits = (
+        "- It spells what it hears: no language model, no punctuation, no numbers as digits.\n"
+        "- It never says that it did not understand; the word confidences are softmax values, not calibrated.\n"
+        f"- A word is known at the earliest {container.chunk_frames * _FRAME_MS} ms after its chunk began.\n"
+        "- One speaker at a time; overlapping speech and music come out as words."
+    )
+    return limits
+
+
+def _usage(name):
+    return (
+        "    pip install lottery-asr\n"
+        f"    lottery-transcribe {name} clip.wav\n"
+        f"    lottery-listen {name}\n\n"
+        "`model.onnx` and `model.int8.onnx` also run in sherpa-onnx, as a streaming zipformer2-CTC model with\n"
+        "`tokens.txt`; `model.ort` is for small onnxruntime builds. `manifest.json` has inputs, outputs and states."
+    )

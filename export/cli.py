@@ -1,0 +1,111 @@
+"""lottery-export: a ticket becomes a bundle that the runtime, sherpa-onnx and onnxruntime load."""
+
+import sys
+from pathlib import Path
+
+from export.errors import ExportError
+from runtime.command import run_command
+from runtime.errors import require_extra
+from runtime.options import create_parser
+from runtime.table import Table
+
+_FRAME_MS = 40
+_EXAMPLES = """\
+  lottery-export runs/an4/level_06 --structured --out bundles/an4     remove what the ticket masks: smaller, faster
+  lottery-export runs/an4/level_06 --out bundles/an4_zeros            keep the zeros: same speed, compresses better
+  lottery-export runs/an4/level_06 --structured --chunk-ms 320 --out bundles/an4_320
+"""
+
+
+def main(argv=None):
+    """Run lottery-export; return the exit status."""
+    return run_command(_main, argv)
+
+
+def _main(argv):
+    arguments = _parse(argv)
+    for module in ("torch", "onnx", "onnxscript", "torch_pruning"):
+        require_extra(module, extra="export")
+    from export.bundle import export_ticket
+    from lottery_train.ticket import load_ticket
+
+    ticket = load_ticket(arguments.ticket)
+    result = export_ticket(
+        ticket,
+        arguments.out,
+        is_structured=arguments.structured,
+        chunk_frames=_chunk_frames(arguments.chunk_ms, default=ticket.chunk_frames),
+        name=arguments.name,
+        has_int8=not arguments.no_int8,
+        can_overwrite=arguments.overwrite,
+        progress=_progress,
+    )
+    _print_result(result, out=arguments.out)
+
+
+def _parse(argv):
+    parser = create_parser(
+        "lottery-export",
+        description="Turn a ticket into a bundle: ONNX in float32 and int8, an .ort file, a manifest and a model card. "
+        "Every step of the conversion is compared with the one before; a bundle that does not compute what its ticket "
+        "does is not written. Progress goes to stderr, the table to stdout.",
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("ticket", metavar="TICKET", type=Path, help="ticket directory: a level of a run")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="bundle directory to write")
+    parser.add_argument(
+        "--structured",
+        action="store_true",
+        help="remove the attention heads, feed-forward neurons and convolution channels that the ticket masks",
+    )
+    parser.add_argument(
+        "--chunk-ms",
+        type=int,
+        metavar="MS",
+        help="audio a step reads, a multiple of 40: shorter answers sooner, longer errs less (default: the ticket's)",
+    )
+    parser.add_argument("--name", help="name in tables and reports (default: the directory's)")
+    parser.add_argument("--no-int8", action="store_true", help="write no int8 model; the .ort file is float32 then")
+    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there already")
+    return parser.parse_args(argv)
+
+
+def _chunk_frames(chunk_ms, *, default):
+    if chunk_ms is None:
+        return default
+    if chunk_ms < _FRAME_MS or chunk_ms % _FRAME_MS:
+        raise ExportError(f"--chunk-ms is {chunk_ms}, expected a multiple of {_FRAME_MS}", hint="try --chunk-ms 640")
+    return chunk_ms // _FRAME_MS
+
+
+def _progress(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_result(result, *, out):
+    from export.card import ZEROS_NOTE
+    from export.verify import summary
+
+    told = result.manifest.provenance
+    dense, weights, nonzeros = told["dense_weights"], told["num_weights"], told["num_nonzeros"]
+    print(
+        f"{out}: {weights:,} weights ({weights / dense:.1%} of the dense {dense:,}), "
+        f"{nonzeros:,} non-zero ({nonzeros / dense:.1%})\n"
+    )
+    files = result.manifest.files
+    rows = tuple(
+        (files[role].path, f"{files[role].bytes:,}", f"{zipped:,}", str(result.num_nodes.get(role, "-")))
+        for role, zipped in result.zip_bytes.items()
+    )
+    print(Table(header=("file", "bytes", "zip-compressed", "graph nodes"), rows=rows).text() + "\n")
+    rows = tuple(
+        (stage, f"{largest:.2e}", f"{mean:.2e}", f"{bound:.1e}", f"{agreement:.1%}")
+        for stage, largest, mean, bound, agreement in summary(result.parity)
+    )
+    print(Table(header=("verified", "largest", "mean", "bound", "same best symbol"), rows=rows).text())
+    if not told["structured"] and nonzeros < weights:
+        print(f"\nnote: {ZEROS_NOTE}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
