@@ -3,7 +3,7 @@
     python -m benchmarks.latency runs/an4_structured runs/an4 --bundles bundles/latency --levels 0 3 6
 
 Exports the tickets that have no bundle yet, then measures all bundles interleaved, in rounds. The rounds done so far
-stand in `latency.state.json` beside the bundles: a stopped measurement goes on, provided that bundles, conditions and
+stand in `.latency.state.json` beside the bundles: a stopped measurement goes on, provided that bundles, conditions and
 machine are the same. Writes benchmarks/results/latency.json, .png and .html.
 """
 
@@ -185,7 +185,7 @@ def _main(argv):
     tickets = [ticket for run in arguments.runs for ticket in find_tickets(run, levels=arguments.levels)]
     rows = find_rows(export_tickets(tickets, bundles=arguments.bundles))
     conditions = Conditions(threads=arguments.threads, audio=arguments.audio)
-    state_path = Path(arguments.bundles) / "latency.state.json"
+    state_path = Path(arguments.bundles) / ".latency.state.json"
     rounds = measure(
         rows, conditions=conditions, rounds=arguments.rounds, is_paced=arguments.paced, state_path=state_path
     )
