@@ -73,6 +73,7 @@ class TrainConfig:
             from the start they keep CTC on its blank plateau for dozens of epochs.
         average_best: checkpoints averaged at the end, the best by dev WER.
         num_evaluations: dev evaluations, spread over the second half of the training.
+        init_from: ticket directory whose weights the dense training starts from, where shapes agree; None draws all.
         precision: `auto` (bfloat16 where the hardware multiplies it natively), `float32`, or `bfloat16`.
         seed: of weights, order and augmentation.
     """
@@ -92,6 +93,7 @@ class TrainConfig:
     augmentation_loss: tuple[float, float] = (1.2, 0.6)
     average_best: int = 5
     num_evaluations: int = 10
+    init_from: str | None = None
     precision: str = "auto"
     seed: int = 0
 

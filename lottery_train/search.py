@@ -7,6 +7,7 @@ where it stood. Source: Frankle & Carbin 2019, strategy 2 (iterative pruning wit
 """
 
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from lottery_train.metrics import Metrics
 from lottery_train.models.build import build_model, dense_config
 from lottery_train.pruning import make_criterion, make_granularity, make_schedule, prunable_names, prune
 from lottery_train.speech import Speech
-from lottery_train.ticket import is_ticket, load_ticket, save_ticket
+from lottery_train.ticket import Ticket, is_ticket, load_ticket, save_ticket
 from lottery_train.trainer import Trainer
 from runtime.files import read_json, write_json
 
@@ -78,11 +79,13 @@ class Start:
     Args:
         rewind: checkpoint with optimiser state and position, or None.
         weights: name -> tensor taken alone, or None; without either the model keeps its drawn weights.
+        pretrained: Ticket of another corpus, whose tensors replace the drawn ones where names and shapes agree.
         is_fine_tuning: learn at a tenth of the peak rate, without warm-up.
     """
 
     rewind: Path | None = None
     weights: dict | None = None
+    pretrained: Ticket | None = None
     is_fine_tuning: bool = False
 
 
@@ -128,7 +131,7 @@ def search(run):
         level=0,
         config=run.dense_config(),
         mask=mask,
-        start=Start(),
+        start=first_start(run),
         epochs=run.config.train.epochs,
         keeps_rewind_point=True,
     )
@@ -153,6 +156,12 @@ def search(run):
                 epochs=level_epochs(run),
             )
     return [run.level_folder(level) for level in range(run.config.search.rounds + 1)]
+
+
+def first_start(run):
+    """Return where the dense training starts: from drawn weights, or from another corpus's ticket."""
+    source = run.config.train.init_from
+    return Start(pretrained=load_ticket(source) if source else None)
 
 
 def level_epochs(run):
@@ -189,6 +198,8 @@ def train_ticket(
     model.set_normalisation(mean=mean, deviation=deviation)
     if start.weights is not None:
         model.load_state_dict(start.weights)
+    if start.pretrained is not None:
+        adopt_weights(model, start.pretrained)
     model.to(run.process.device)
     rewind_step = {"init": 0, "step": run.config.search.rewind_steps}.get(run.config.search.rewind)
     trainer = Trainer(
@@ -235,6 +246,21 @@ def train_ticket(
         }
         save_ticket(folder, config=config, weights=weights, mask=mask, tokenizer=run.speech.tokenizer, record=record)
     trainer.clear()
+
+
+def adopt_weights(model, ticket):
+    """Copy a ticket's parameters into a model where names and shapes agree; a head of other tokens stays as it is.
+
+    Raises:
+        ConfigError: nothing agrees.
+    """
+    adopted = {name: ticket.weights.get(name) for name, _ in model.named_parameters() if not name.startswith("head.")}
+    shapes = {name: value.shape for name, value in model.named_parameters()}
+    fitting = {name: value for name, value in adopted.items() if value is not None and value.shape == shapes[name]}
+    if not fitting:
+        raise ConfigError(f"{ticket.folder}: no tensor has the name and shape of one of this model's")
+    model.load_state_dict(fitting, strict=False)
+    print(f"{len(fitting)} of {len(shapes)} tensors start from {ticket.folder}", file=sys.stderr)
 
 
 def reuse_dense(run, source):

@@ -136,6 +136,27 @@ def test_every_rewinding_and_granularity_searches(tones, tmp_path, rewind, finis
             assert torch.equal(tensors[f"weights.model.{name}"], drawn[name]), name
 
 
+def test_a_run_can_start_from_another_corpus_s_ticket(finished, tones, tmp_path, monkeypatch):
+    starts = []
+
+    def stop(trainer):
+        starts.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lottery_train.trainer.Trainer.run", stop)
+    source = finished.level_folder(0)
+    config = replace(finished.config, train=replace(finished.config.train, init_from=str(source), seed=7))
+    (tmp_path / "run").mkdir()
+    speech = prepare_speech(replace(config.data, tokens="bpe:8"), out=tmp_path / "run", seed=0, data_dir=tones)
+    with pytest.raises(KeyboardInterrupt):
+        search(open_run(tmp_path / "run", config=config, speech=speech, process=Process()))
+    pretrained = load_ticket(source).weights
+    for name, value in starts[0].items():
+        is_adopted = not name.startswith(("head.", "subsampling.mean", "subsampling.inverse_std"))
+        assert not is_adopted or torch.equal(value, pretrained[name]), name
+    assert starts[0]["head.bias"].shape == (8,)
+
+
 @pytest.mark.parametrize("damage", ["truncate", "alter", "remove", "schema", "json", "tokens", "shape"])
 def test_a_damaged_ticket_is_named(finished, tmp_path, damage):
     import shutil
