@@ -1,9 +1,9 @@
 r"""Tickets on AN4: error rates, sizes and times of every level, beside their controls.
 
     lottery-train --preset an4 --data-dir ../shared/data/an4 --out runs/an4 --controls 4
-    lottery-train --preset an4-structured --data-dir ../shared/data/an4 --out runs/an4_structured \
+    lottery-train --preset an4-unstructured --data-dir ../shared/data/an4 --out runs/an4_unstructured \
         --dense-from runs/an4 --controls 4
-    python -m benchmarks.an4 runs/an4 runs/an4_structured --data-dir ../shared/data/an4 --bundles bundles/an4
+    python -m benchmarks.an4 runs/an4 runs/an4_unstructured --data-dir ../shared/data/an4 --bundles bundles/an4
 
 Exports what has no bundle yet, recognises the test clips through the deployed runtime (streamed, fp32 and int8), and
 times all bundles interleaved. Both halves resume. Writes benchmarks/results/an4.json and an4.html.
@@ -156,10 +156,10 @@ def _parse(argv):
     parser = create_parser(
         "python -m benchmarks.an4",
         description="Measure the tickets of an unstructured and a structured run; writes benchmarks/results/an4.json.",
-        examples="  python -m benchmarks.an4 runs/an4 runs/an4_structured --data-dir packs/an4 --bundles bundles/an4",
+        examples="  python -m benchmarks.an4 runs/an4 runs/an4_unstructured --data-dir packs/an4 --bundles bundles/an4",
     )
-    parser.add_argument("unstructured", type=Path, metavar="RUN", help="run with weight tickets; its level 0 is dense")
-    parser.add_argument("structured", type=Path, metavar="RUN", help="run with unit tickets, from the same level 0")
+    parser.add_argument("structured", type=Path, metavar="RUN", help="run with unit tickets; its level 0 is dense")
+    parser.add_argument("unstructured", type=Path, metavar="RUN", help="run with weight tickets, from the same level 0")
     parser.add_argument("--data-dir", type=Path, help="corpus directory")
     parser.add_argument("--bundles", type=Path, required=True, metavar="DIR", help="where the bundles go")
     parser.add_argument("--rounds", type=positive_int, default=20, metavar="N", help="timed passes over the clip")
@@ -169,16 +169,16 @@ def _parse(argv):
 
 def _main(argv):
     arguments = _parse(argv)
-    runs = {"unstructured": arguments.unstructured, "structured": arguments.structured}
+    runs = {"structured": arguments.structured, "unstructured": arguments.unstructured}
     tickets = {kind: find_tickets(run) for kind, run in runs.items()}
     # Level 0 is the same model in both runs: it is exported and measured once.
-    tickets["structured"] = [folder for folder in tickets["structured"] if folder.name != "level_00"]
-    folders = export_tickets([*tickets["unstructured"], *tickets["structured"]], bundles=arguments.bundles)
+    tickets["unstructured"] = [folder for folder in tickets["unstructured"] if folder.name != "level_00"]
+    folders = export_tickets([*tickets["structured"], *tickets["unstructured"]], bundles=arguments.bundles)
     utterances, _ = read_manifest(find_corpus("an4", data_dir=arguments.data_dir).splits["test"])
     scores = streamed_scores(folders, utterances, state_path=arguments.bundles / "texts.json")
     offline = score_texts(
         [utterance.text for utterance in utterances],
-        offline_texts(load_ticket(arguments.unstructured / "level_00"), utterances),
+        offline_texts(load_ticket(arguments.structured / "level_00"), utterances),
     )
     streamed = scores[Path(folders[0]).name]["fp32"][0]
     rows = find_rows(folders)

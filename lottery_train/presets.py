@@ -20,16 +20,16 @@ def _an4_dense():
 
 
 def an4():
-    """AN4, unstructured tickets down to 7 % of the prunable weights, with learning-rate rewinding."""
-    data, train = _an4_dense()
-    search = SearchConfig(rounds=6, rate=0.36, rewind="learning-rate", level_epochs=15)
-    return RunConfig(data=data, train=train, search=search)
-
-
-def an4_structured():
     """AN4, unit tickets (heads, neurons, convolution channels), which `lottery-export --structured` shrinks."""
     data, train = _an4_dense()
     search = SearchConfig(rounds=6, rate=0.25, granularity="unit", rewind="learning-rate", level_epochs=15)
+    return RunConfig(data=data, train=train, search=search)
+
+
+def an4_unstructured():
+    """AN4, single weights: fewer non-zeros than unit tickets at the same error rate, and no faster in onnxruntime."""
+    data, train = _an4_dense()
+    search = SearchConfig(rounds=6, rate=0.36, rewind="learning-rate", level_epochs=15)
     return RunConfig(data=data, train=train, search=search)
 
 
@@ -53,7 +53,7 @@ def paper():
 
 PRESETS = {
     "an4": an4,
-    "an4-structured": an4_structured,
+    "an4-unstructured": an4_unstructured,
     "embedded": embedded,
     "mini_librispeech": mini_librispeech,
     "paper": paper,

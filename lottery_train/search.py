@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lottery_train.config import RunConfig
 from lottery_train.distributed import Process
 from lottery_train.errors import ConfigError, TicketError
 from lottery_train.evaluate import evaluate
@@ -96,24 +97,21 @@ def open_run(out, *, config, speech, process):
         ConfigError: the directory holds a run with other settings (more rounds are fine).
     """
     path = Path(out) / "config.json"
-    value = config.to_json()
     if path.exists():
-        found = read_json(path)
-        settled = [settings["search"] | {"rounds": None} for settings in (found, value)]
-        if settled[0] != settled[1] or any(found[part] != _plain(value[part]) for part in ("data", "model", "train")):
+        found = RunConfig.from_json(read_json(path))
+        if not _same_dense(found, config) or replace(found.search, rounds=0) != replace(config.search, rounds=0):
             raise ConfigError(
                 f"{path}: this run was made with other settings", hint="choose another --out, or remove the run"
             )
     if process.is_first:
-        write_json(path, value)
-    return Run(
-        config=config, out=Path(out), speech=speech, process=process, metrics=Metrics(out, is_writer=process.is_first)
-    )
+        write_json(path, config.to_json())
+    metrics = Metrics(out, is_writer=process.is_first)
+    return Run(config=config, out=Path(out), speech=speech, process=process, metrics=metrics)
 
 
-def _plain(value):
-    """Return a settings dict as JSON gives it back: tuples are lists."""
-    return {name: list(part) if isinstance(part, tuple) else part for name, part in value.items()}
+def _same_dense(first, second):
+    """Tell whether two RunConfigs train the same level 0."""
+    return (first.data, first.model, first.train) == (second.data, second.model, second.train)
 
 
 def search(run):
@@ -273,12 +271,12 @@ def reuse_dense(run, source):
     if is_ticket(run.level_folder(0)):
         return
     load_ticket(source / "level_00")
-    found, mine = read_json(source / "config.json"), run.config.to_json()
-    if any(found[part] != _plain(mine[part]) for part in ("data", "model", "train")):
+    found = RunConfig.from_json(read_json(source / "config.json"))
+    if not _same_dense(found, run.config):
         raise TicketError(f"{source}: its dense model was trained with other settings", hint="train level 0 here")
-    rewinds = [settings["search"] for settings in (found, mine)]
-    needs_point = mine["search"]["rewind"] in ("init", "step")
-    if needs_point and any(rewinds[0][key] != rewinds[1][key] for key in ("rewind", "rewind_steps")):
+    rewinds = [(search.rewind, search.rewind_steps) for search in (found.search, run.config.search)]
+    needs_point = run.config.search.rewind in ("init", "step")
+    if needs_point and rewinds[0] != rewinds[1]:
         raise TicketError(f"{source}: its rewind point is another one", hint="train level 0 here")
     if run.process.is_first:
         if needs_point:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import onnx
 import pytest
+import torch
 
 from export.container import Container
 from export.graph import export_onnx, quantize
@@ -11,6 +12,15 @@ from export.ort_format import to_ort_format
 from export.shrink import shrink
 from lottery_train.models import Conformer
 from tests.export.models import CHUNK_FRAMES, drawn_units, random_model, small_config, unit_mask
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Models this small are slower on several threads, much slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, kw_only=True)
