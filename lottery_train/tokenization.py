@@ -16,7 +16,7 @@ def build_tokens(texts, *, spec):
     Returns:
         (Tokenizer, model): model is the serialised sentencepiece model, None for characters.
     Raises:
-        ConfigError: N is too small for the corpus's characters or too large for its texts.
+        ConfigError: N is too small for the corpus's characters, or (bpe) too large for its texts.
     """
     if spec == "char":
         return Tokenizer.from_texts(texts), None
@@ -33,10 +33,15 @@ def build_tokens(texts, *, spec):
             eos_id=-1,
             unk_id=0,
             unk_piece=BLANK,
+            # A corpus of few words gives fewer unigram units than asked for; BPE has no such limit to soften.
+            hard_vocab_limit=kind == "bpe",
             minloglevel=2,
         )
     except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"tokens {spec!r} cannot be learned from {len(texts)} texts: {error}") from error
+        raise ConfigError(
+            f"tokens {spec!r} cannot be learned from {len(texts)} texts: {error}",
+            hint="use characters (--tokens char), or another number of units",
+        ) from error
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     pieces = tuple(processor.id_to_piece(index) for index in range(processor.get_piece_size()))
     return Tokenizer(pieces), model.getvalue()

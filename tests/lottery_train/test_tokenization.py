@@ -26,7 +26,13 @@ def test_units_learn_whole_words():
     assert len(encoder(tokenizer, model)("seventy two")) < len(Tokenizer.from_texts(TEXTS).encode("seventy two"))
 
 
-@pytest.mark.parametrize("spec", ["bpe:3", "unigram:5000"])
+def test_a_small_corpus_gives_fewer_unigram_units():
+    tokenizer, model = build_tokens(TEXTS, spec="unigram:5000")
+    assert len(tokenizer) < 100
+    assert tokenizer.decode(encoder(tokenizer, model)("seventy eight")) == "seventy eight"
+
+
+@pytest.mark.parametrize("spec", ["bpe:3", "bpe:5000"])
 def test_an_impossible_vocabulary_is_refused(spec):
     with pytest.raises(ConfigError, match=spec):
         build_tokens(TEXTS, spec=spec)

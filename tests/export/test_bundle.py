@@ -1,0 +1,206 @@
+"""From a ticket to a bundle that the runtime loads: contents, zeros called zeros, equal bytes, nothing half-written."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from export.bundle import export_ticket
+from export.card import ZEROS_NOTE
+from export.errors import ExportError
+from lottery_train.models import count_weights
+from runtime.errors import LotteryError
+from runtime.features import PADDING_VALUE, fbank, num_chunks, padded_frames
+from runtime.files import read_json, sha256_file
+from runtime.manifest import Manifest
+from runtime.recognizer import Recognizer
+from runtime.session import OrtSession, open_session
+from runtime.synthetic import speech_like
+from tests.export.models import (
+    CHUNK_FRAMES,
+    TOKENIZER,
+    drawn_units,
+    random_model,
+    small_config,
+    unit_mask,
+    write_ticket,
+)
+
+SILENT = {"progress": lambda line: None}
+
+
+@pytest.fixture(scope="module")
+def ticket(tmp_path_factory):
+    model = random_model(small_config(num_blocks=1), sharpness=6.0)
+    mask = unit_mask(model, drawn_units(model, dropped=("blocks.0.ff2",)))
+    return write_ticket(tmp_path_factory.mktemp("run") / "level_03", model, mask=mask)
+
+
+@pytest.fixture(scope="module")
+def structured(ticket, tmp_path_factory):
+    """Return (folder, Export, progress lines) of a structured export."""
+    folder, lines = tmp_path_factory.mktemp("bundles") / "small", []
+    return folder, export_ticket(ticket, folder, is_structured=True, progress=lines.append), lines
+
+
+@pytest.fixture(scope="module")
+def with_zeros(ticket, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundles") / "zeros"
+    return folder, export_ticket(ticket, folder, **SILENT)
+
+
+def test_the_bundle_holds_what_the_manifest_says(structured, ticket):
+    folder, result, lines = structured
+    manifest = Manifest.load(folder)
+    assert manifest.to_json() == json.loads(json.dumps(result.manifest.to_json()))
+    assert {role: entry.path for role, entry in manifest.files.items()} == {
+        "model": "model.onnx",
+        "model_int8": "model.int8.onnx",
+        "model_ort": "model.ort",
+        "tokens": "tokens.txt",
+        "parity": "parity.json",
+        "card": "README.md",
+    }
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [entry.path for entry in manifest.files.values()] + ["manifest.json"]
+    )
+    assert manifest.name == "small"
+    assert manifest.chunk_frames == CHUNK_FRAMES
+    assert read_json(folder / "parity.json") == result.parity
+    assert any(line.startswith("shrinking: keeping") for line in lines)
+
+
+def test_provenance(structured, ticket):
+    folder, result, _ = structured
+    told = result.manifest.provenance
+    assert told["ticket_sha256"] == sha256_file(ticket.folder / "ticket.json")
+    assert told["structured"] is True
+    assert (told["level"], told["granularity"], told["density"]) == (3, "unit", ticket.record["density"])
+    assert told["dense_weights"] == count_weights(ticket.config)
+    assert told["num_weights"] == count_weights(type(ticket.config).from_json(told["config"])) < told["dense_weights"]
+    assert told["num_nonzeros"] <= told["num_weights"]
+    assert told["wer"]["test"]["wer"] == 0.125
+
+
+def test_the_runtime_hears_what_the_ticket_hears(structured, ticket):
+    """Recognizer on the bundle against the masked torch model on the same features: the same symbols."""
+    folder, _, _ = structured
+    samples = speech_like(4.0, seed=5)
+    features = fbank(samples)
+    chunks = num_chunks(len(features), chunk_frames=CHUNK_FRAMES)
+    total = padded_frames(chunks, chunk_frames=CHUNK_FRAMES)
+    padded = np.pad(features, ((0, max(0, total - len(features))), (0, 0)), constant_values=PADDING_VALUE)[:total]
+    with torch.no_grad():
+        best = ticket.build_model()(torch.from_numpy(padded[None]), chunk=CHUNK_FRAMES)[0].argmax(-1).tolist()
+    expected = [symbol for place, symbol in enumerate(best) if symbol and (place == 0 or symbol != best[place - 1])]
+    result = Recognizer(folder, precision="fp32").transcribe(samples, sample_rate_hz=16000)
+    assert list(result.ids) == expected
+    assert len(expected) > 5
+    assert result.text == TOKENIZER.decode(expected)
+
+
+def test_every_model_file_runs_in_a_session(structured):
+    folder, _, _ = structured
+    manifest = Manifest.load(folder)
+    ort = OrtSession(folder / manifest.files["model_ort"].path, manifest=manifest)
+    sessions = [open_session(folder, manifest=manifest, precision=each) for each in ("fp32", "int8")]
+    shape = manifest.geometry
+    window = fbank(speech_like(2.0))[None, : shape.window_frames]
+    outputs = [session.step(window, session.initial_state())[0] for session in (*sessions, ort)]
+    assert all(output.shape == (1, CHUNK_FRAMES, len(TOKENIZER)) for output in outputs)
+    # dynamic int8 against fp32, in probabilities
+    assert 0 < np.abs(np.exp(outputs[1]) - np.exp(outputs[0])).max() < 0.2
+    assert np.abs(np.exp(outputs[2]) - np.exp(outputs[1])).max() < 0.05
+
+
+def test_zeros_stay_and_are_called_zeros(with_zeros, structured, ticket):
+    folder, result = with_zeros
+    told = result.manifest.provenance
+    assert told["structured"] is False
+    assert told["num_weights"] == told["dense_weights"]
+    assert told["num_nonzeros"] == structured[1].manifest.provenance["num_nonzeros"] + _bias_difference(ticket)
+    # the zeros compress; the shrunk file is small without
+    sizes = {role: entry.bytes for role, entry in result.manifest.files.items()}
+    assert result.zip_bytes["model"] < 0.8 * sizes["model"]
+    assert structured[1].manifest.files["model"].bytes < 0.8 * sizes["model"]
+    assert " ".join(ZEROS_NOTE.split()) in " ".join((folder / "README.md").read_text().split())
+    assert "masked_vs_shrunk" not in result.parity["stages"]
+
+
+def _bias_difference(ticket):
+    """Values of dropped modules that the mask leaves: norms and the output bias, folded away by shrinking."""
+    return sum(
+        int(tensor.count_nonzero())
+        for name, tensor in ticket.weights.items()
+        if name in ("blocks.0.ff2.norm.weight", "blocks.0.ff2.norm.bias", "blocks.0.ff2.down.bias")
+    )
+
+
+def test_the_card_tells_what_a_user_must_know(structured):
+    folder, result, _ = structured
+    card = (folder / "README.md").read_text()
+    told = result.manifest.provenance
+    for fact in (
+        "# small",
+        "12.5 %",
+        "10.0 % to 15.0 %",
+        "tones",
+        f"{told['num_weights']:,}",
+        f"{told['num_nonzeros']:,}",
+    ):
+        assert fact in card
+    for name in ("model.onnx", "model.int8.onnx", "model.ort"):
+        assert f"| {name} | {(folder / name).stat().st_size:,} |" in card
+    for heading in ("Error rates", "Sizes", "Method", "Training data", "Verification", "Known limits", "How to run it"):
+        assert f"## {heading}" in card
+    assert "multiplies zeros" not in card
+    assert max(map(len, card.splitlines())) < 250
+
+
+def test_exporting_twice_gives_equal_bytes(structured, ticket, tmp_path):
+    folder, _, _ = structured
+    export_ticket(ticket, tmp_path / "small", is_structured=True, **SILENT)
+    for path in folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "small" / path.name).read_bytes(), path.name
+
+
+def test_another_chunk_length_and_no_int8_over_an_older_bundle(ticket, tmp_path):
+    folder = tmp_path / "b"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    options = {"is_structured": True, "chunk_frames": 4, "has_int8": False, "name": "short"}
+    with pytest.raises(ExportError, match="already") as caught:
+        export_ticket(ticket, folder, **options, **SILENT)
+    assert "--overwrite" in caught.value.hint
+    result = export_ticket(ticket, folder, can_overwrite=True, **options, **SILENT)
+    assert (result.manifest.name, result.manifest.chunk_frames) == ("short", 4)
+    assert "model_int8" not in Manifest.load(folder).files
+    assert "onnx_vs_int8" not in result.parity["stages"]
+    assert "160 ms chunks, where the rates differ" in (folder / "README.md").read_text()
+
+
+def test_a_failure_half_way_leaves_nothing(ticket, tmp_path, monkeypatch):
+    def fail(model, *, chunk_frames):
+        assert len(list(tmp_path.iterdir())) == 1
+        raise ExportError("torch_vs_onnx: largest difference 1")
+
+    monkeypatch.setattr("export.bundle.export_onnx", fail)
+    with pytest.raises(ExportError):
+        export_ticket(ticket, tmp_path / "b", is_structured=True, **SILENT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stands_at_out_is_safe(ticket, tmp_path):
+    folder = tmp_path / "precious"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    for can_overwrite in (False, True):
+        with pytest.raises(ExportError, match="is not a bundle"):
+            export_ticket(ticket, folder, is_structured=True, can_overwrite=can_overwrite, **SILENT)
+    with pytest.raises(LotteryError, match="cannot write"):
+        export_ticket(ticket, folder / "thesis.txt", is_structured=True, can_overwrite=True, **SILENT)
+    with pytest.raises(ExportError, match="is not a bundle"):
+        export_ticket(ticket, ticket.folder, can_overwrite=True, **SILENT)
+    assert (folder / "thesis.txt").read_text() == "years of work"
+    assert json.loads((ticket.folder / "ticket.json").read_text())["level"] == 3

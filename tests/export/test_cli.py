@@ -1,0 +1,129 @@
+"""lottery-export on the command line: the table, and errors that name the file and the next step."""
+
+import os
+
+import pytest
+
+from export.card import ZEROS_NOTE
+from export.cli import main
+from runtime.manifest import Manifest
+from tests.export.models import drawn_units, random_model, small_config, unit_mask, write_ticket
+
+
+@pytest.fixture(scope="module")
+def tickets(tmp_path_factory):
+    """Return {granularity: ticket folder}."""
+    run = tmp_path_factory.mktemp("run")
+    config = small_config(num_blocks=1)
+    model = random_model(config)
+    write_ticket(run / "level_01", model, mask=unit_mask(model, drawn_units(model)), level=1)
+    model = random_model(config)
+    mask = unit_mask(model, drawn_units(model, density=1.0))
+    mask["blocks.0.ff1.up.weight"] = model.blocks[0].ff1.up.weight.abs() > 0.1
+    write_ticket(run / "level_02", model, mask=mask, level=2, granularity="weight")
+    return {"unit": run / "level_01", "weight": run / "level_02"}
+
+
+def fails(capsys, *arguments):
+    """Run the command, which must fail; return (error line, hint line) of stderr."""
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert status == 2
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    errors = [line for line in lines if line.startswith("error: ")]
+    hints = [line for line in lines if line.startswith("hint: ")]
+    assert len(errors) == 1
+    return errors[0], hints[0] if hints else ""
+
+
+def test_structured_export(tickets, tmp_path, capsys):
+    out = tmp_path / "bundle"
+    assert main([str(tickets["unit"]), "--structured", "--out", str(out), "--chunk-ms", "160", "--name", "shrunk"]) == 0
+    captured = capsys.readouterr()
+    manifest = Manifest.load(out)
+    assert (manifest.name, manifest.chunk_frames) == ("shrunk", 4)
+    told = manifest.provenance
+    assert f"{told['num_weights']:,} weights" in captured.out
+    assert f"{told['num_nonzeros']:,} non-zero" in captured.out
+    for entry in (manifest.files["model"], manifest.files["model_int8"], manifest.files["model_ort"]):
+        assert f"{entry.bytes:,}" in captured.out
+    for stage in ("masked_vs_shrunk", "chunked_vs_full", "torch_vs_onnx", "onnx_vs_int8", "model_vs_ort"):
+        assert stage in captured.out
+    assert "note:" not in captured.out
+    # progress is not a result
+    assert "shrinking" in captured.err
+    assert "shrinking" not in captured.out
+
+
+def test_without_structured_the_zeros_are_called_zeros(tickets, tmp_path, capsys):
+    assert main([str(tickets["weight"]), "--out", str(tmp_path / "bundle")]) == 0
+    captured = capsys.readouterr()
+    assert f"note: {ZEROS_NOTE}" in captured.out
+    assert "zip-compressed" in captured.out
+    assert Manifest.load(tmp_path / "bundle").provenance["structured"] is False
+
+
+def test_structured_needs_units(tickets, tmp_path, capsys):
+    error, hint = fails(capsys, tickets["weight"], "--structured", "--out", tmp_path / "bundle")
+    assert "nothing to shrink" in error
+    assert "without --structured" in hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_ticket(tmp_path, capsys):
+    error, hint = fails(capsys, tmp_path / "nowhere", "--out", tmp_path / "bundle")
+    assert str(tmp_path / "nowhere") in error
+    assert "level" in hint
+
+
+def test_a_damaged_ticket(tickets, tmp_path, capsys):
+    damaged = tmp_path / "level_01"
+    damaged.mkdir()
+    for path in tickets["unit"].iterdir():
+        (damaged / path.name).write_bytes(path.read_bytes())
+    weights = damaged / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    error, _ = fails(capsys, damaged, "--out", tmp_path / "bundle")
+    assert "weights.safetensors" in error
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_directory_that_is_there(tickets, tmp_path, capsys):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "notes.txt").write_text("mine")
+    error, hint = fails(capsys, tickets["unit"], "--out", tmp_path / "bundle", "--overwrite")
+    assert str(tmp_path / "bundle") in error
+    assert "another --out" in hint
+    assert (tmp_path / "bundle" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_directory(tickets, tmp_path, capsys):
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0o500)
+    error, hint = fails(capsys, tickets["unit"], "--out", locked / "bundle")
+    assert "cannot write" in error
+    assert "permissions" in hint
+
+
+def test_a_file_where_a_directory_is_needed(tickets, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    error, hint = fails(capsys, tickets["unit"], "--out", tmp_path / "file" / "bundle")
+    assert "cannot write" in error
+    assert hint
+
+
+@pytest.mark.parametrize("chunk_ms", ["0", "-40", "100"])
+def test_chunks_are_whole_frames(tickets, tmp_path, capsys, chunk_ms):
+    error, _ = fails(capsys, tickets["unit"], "--out", tmp_path / "bundle", "--chunk-ms", chunk_ms)
+    assert "multiple of 40" in error
+
+
+def test_a_missing_package_names_the_extra(tickets, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch_pruning", None)
+    error, hint = fails(capsys, tickets["unit"], "--out", tmp_path / "bundle")
+    assert "torch_pruning" in error
+    assert 'pip install "lottery-asr[export]"' in hint
