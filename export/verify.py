@@ -6,6 +6,7 @@ The input is speech-like (runtime/synthetic.py): random numbers would exercise n
 the pauses in which caches and masks show their faults.
 """
 
+import contextlib
 import copy
 from dataclasses import dataclass
 
@@ -101,12 +102,14 @@ def verify(*, masked, model, chunk_frames, graphs, ort, num_chunks=NUM_CHUNKS):
     figures = {}
     for batch in BATCHES:
         x_NTF = _features(batch, num_chunks=num_chunks, chunk_frames=chunk_frames)
-        pairs = _run_chain(x_NTF, model=model, container=container, graphs=graphs, ort=ort)
-        if masked is not model:
-            whole = [_run_whole(each, x_NTF, chunk=chunk_frames) for each in (masked, model)]
-            precise = [_run_whole(copy.deepcopy(each).double(), x_NTF, chunk=chunk_frames) for each in (masked, model)]
-            pairs["masked_vs_shrunk"] = (precise[0], []), (precise[1], [])
-            figures.setdefault("float32", []).append(_differences(np.abs(whole[1] - whole[0])))
+        with _one_thread():
+            pairs = _run_chain(x_NTF, model=model, container=container, graphs=graphs, ort=ort)
+            if masked is not model:
+                models = (masked, model)
+                whole = [_run_whole(each, x_NTF, chunk=chunk_frames) for each in models]
+                precise = [_run_whole(copy.deepcopy(each).double(), x_NTF, chunk=chunk_frames) for each in models]
+                pairs["masked_vs_shrunk"] = (precise[0], []), (precise[1], [])
+                figures.setdefault("float32", []).append(_differences(np.abs(whole[1] - whole[0])))
         for name, (reference, found) in pairs.items():
             figures.setdefault(name, []).append(_compare(name, reference, found))
     stages = {name: _report(name, _worst(figures[name])) for name in STAGES if name in figures}
@@ -129,6 +132,17 @@ def summary(report):
         )
         for name, figures in report["stages"].items()
     ]
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """Matrices this small are slower on several threads, and their sums depend on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _features(batch, *, num_chunks, chunk_frames):
