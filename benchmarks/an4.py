@@ -175,14 +175,14 @@ def _main(argv):
     tickets["unstructured"] = [folder for folder in tickets["unstructured"] if folder.name != "level_00"]
     folders = export_tickets([*tickets["structured"], *tickets["unstructured"]], bundles=arguments.bundles)
     utterances, _ = read_manifest(find_corpus("an4", data_dir=arguments.data_dir).splits["test"])
-    scores = streamed_scores(folders, utterances, state_path=arguments.bundles / "texts.json")
+    scores = streamed_scores(folders, utterances, state_path=arguments.bundles / ".texts.json")
     offline = score_texts(
         [utterance.text for utterance in utterances],
         offline_texts(load_ticket(arguments.structured / "level_00"), utterances),
     )
     streamed = scores[Path(folders[0]).name]["fp32"][0]
     rows = find_rows(folders)
-    state_path = arguments.bundles / "latency.state.json"
+    state_path = arguments.bundles / ".latency.state.json"
     measure(rows, conditions=Conditions(threads=1), rounds=arguments.rounds, is_paced=False, state_path=state_path)
     records = bundle_table(folders, scores, rows)
     _add_dev(records, folders, runs)
