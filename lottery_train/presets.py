@@ -22,14 +22,14 @@ def _an4_dense():
 def an4():
     """AN4, unit tickets (heads, neurons, convolution channels), which `lottery-export --structured` shrinks."""
     data, train = _an4_dense()
-    search = SearchConfig(rounds=6, rate=0.25, granularity="unit", rewind="learning-rate", level_epochs=15)
+    search = SearchConfig(rounds=6, rate=0.25, granularity="unit", rewind="learning-rate", level_epochs=12)
     return RunConfig(data=data, train=train, search=search)
 
 
 def an4_unstructured():
     """AN4, single weights: fewer non-zeros than unit tickets at the same error rate, and no faster in onnxruntime."""
     data, train = _an4_dense()
-    search = SearchConfig(rounds=6, rate=0.36, rewind="learning-rate", level_epochs=15)
+    search = SearchConfig(rounds=6, rate=0.36, rewind="learning-rate", level_epochs=12)
     return RunConfig(data=data, train=train, search=search)
 
 
