@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from export.card import ZEROS_NOTE
 from export.cli import main
 from runtime.manifest import Manifest
 from tests.export.models import drawn_units, random_model, small_config, unit_mask, write_ticket
@@ -55,14 +54,6 @@ def test_structured_export(tickets, tmp_path, capsys):
     # progress is not a result
     assert "shrinking" in captured.err
     assert "shrinking" not in captured.out
-
-
-def test_without_structured_the_zeros_are_called_zeros(tickets, tmp_path, capsys):
-    assert main([str(tickets["weight"]), "--out", str(tmp_path / "bundle")]) == 0
-    captured = capsys.readouterr()
-    assert f"note: {ZEROS_NOTE}" in captured.out
-    assert "zip-compressed" in captured.out
-    assert Manifest.load(tmp_path / "bundle").provenance["structured"] is False
 
 
 def test_structured_needs_units(tickets, tmp_path, capsys):
