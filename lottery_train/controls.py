@@ -9,7 +9,7 @@ dense-small      a dense model with as many weights as the ticket has non-zeros
 from lottery_train.errors import ConfigError, TicketError
 from lottery_train.models.build import build_model, dense_small_config
 from lottery_train.pruning import prune
-from lottery_train.search import Start, level_epochs, rewound, train_ticket
+from lottery_train.search import Start, level_epochs, train_ticket
 from lottery_train.ticket import is_ticket, load_ticket
 
 CONTROLS = ("dense-small", "no-rewinding", "random-pruning", "random-ticket")
@@ -38,15 +38,9 @@ def train_control(run, name, *, level):
     parent = load_ticket(run.level_folder(level - 1))
     common = {"level": level, "name": name}
     if name == "random-pruning":
-        train_ticket(
-            run,
-            folder,
-            config=ticket.config,
-            mask=_random_mask(run, level=level),
-            start=rewound(run, parent),
-            epochs=level_epochs(run),
-            **common,
-        )
+        start, epochs = _unpruned_start(run, level=level)
+        mask = _random_mask(run, level=level)
+        train_ticket(run, folder, config=ticket.config, mask=mask, start=start, epochs=epochs, **common)
     elif name == "random-ticket":
         train_ticket(
             run,
@@ -68,6 +62,19 @@ def train_control(run, name, *, level):
         mask = run.dense_mask(build_model(small, seed=0))
         train_ticket(run, folder, config=small, mask=mask, start=Start(), epochs=run.config.train.epochs, **common)
     return folder
+
+
+def _unpruned_start(run, *, level):
+    """Return the start and length of a training that another mask than the ticket's parents' can begin with.
+
+    The parents' weights are zero where chance keeps them, so where weights are not rewound the control goes back to the
+    dense model's, and trains for as many epochs as all levels since had.
+    """
+    if run.config.search.rewind in ("init", "step"):
+        return Start(rewind=run.rewind_path), level_epochs(run)
+    dense = load_ticket(run.level_folder(0))
+    is_fine_tuning = run.config.search.rewind == "none"
+    return Start(weights=dense.weights, is_fine_tuning=is_fine_tuning), level * level_epochs(run)
 
 
 def _random_mask(run, *, level):
