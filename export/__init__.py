@@ -1,0 +1,27 @@
+"""From tickets to bundles: shrinking, ONNX, int8, verification.
+
+Names are loaded on first use, so that the command line answers --help, or names a missing package, without torch.
+"""
+
+import importlib
+
+_MODULES = {
+    "Container": "container",
+    "Export": "bundle",
+    "ExportError": "errors",
+    "StreamingStep": "streaming",
+    "export_onnx": "graph",
+    "export_ticket": "bundle",
+    "model_card": "card",
+    "quantize": "graph",
+    "removable_units": "shrink",
+    "to_ort_format": "ort_format",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -76,9 +76,7 @@ def export_ticket(
     chunk_frames = ticket.chunk_frames if chunk_frames is None else chunk_frames
     _require_free(out, can_overwrite=can_overwrite)
     with atomic_directory(out) as folder:
-        masked = ticket.build_model()
-        if len(ticket.mask):
-            ticket.mask.apply_(masked)
+        masked = _masked(ticket)
         model = _shrunk(masked, ticket, progress=progress) if is_structured else masked
         progress(f"converting to ONNX, {chunk_frames * 40} ms chunks")
         graphs = {"model": export_onnx(model, chunk_frames=chunk_frames)}
@@ -140,6 +138,17 @@ def _require_free(out, *, can_overwrite):
         )
 
 
+def _masked(ticket):
+    model = ticket.build_model()
+    try:
+        ticket.mask.apply_(model)
+    except ValueError as error:
+        raise ExportError(
+            f"{ticket.folder / 'mask.safetensors'}: not a mask of this model: {error}", hint="train the level again"
+        ) from error
+    return model
+
+
 def _shrunk(masked, ticket, *, progress):
     keep_units = removable_units(masked, mask=ticket.mask)
     by_kind = {}
@@ -161,7 +170,7 @@ def _provenance(ticket, model, *, is_structured):
     return {
         "ticket_sha256": sha256_file(ticket.folder / "ticket.json"),
         "config": model.config.to_json(),
-        "density": record["density"],
+        "density": ticket.mask.density,
         "level": ticket.level,
         "granularity": record.get("granularity", "unknown"),
         "structured": is_structured,

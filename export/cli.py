@@ -6,6 +6,7 @@ from pathlib import Path
 from export.errors import ExportError
 from runtime.command import run_command
 from runtime.errors import require_extra
+from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.options import create_parser
 from runtime.table import Table
 
@@ -29,6 +30,10 @@ def _main(argv):
     from export.bundle import export_ticket
     from lottery_train.ticket import load_ticket
 
+    if arguments.name is not None and not (
+        arguments.name.isprintable() and 0 < len(arguments.name) <= MAX_TEXT_CHARACTERS
+    ):
+        raise ExportError(f"--name is {arguments.name!r}, expected 1 to {MAX_TEXT_CHARACTERS} printable characters")
     ticket = load_ticket(arguments.ticket)
     result = export_ticket(
         ticket,

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from export.errors import ExportError
 from lottery_train.models.config import ConformerConfig
-from runtime.manifest import Geometry, StateSpec
+from runtime.manifest import MAX_CHUNK_FRAMES, Geometry, StateSpec
 
 FEATURES_NAME = "x"
 LOGPROBS_NAME = "log_probs"
@@ -32,15 +32,15 @@ class Container:
         config: ConformerConfig of the model that is exported (after shrinking).
         chunk_frames: encoder frames (40 ms) a chunk.
     Raises:
-        ExportError: the model keeps no past, which the container cannot express.
+        ExportError: the chunk is too short or too long, or the convolutions keep no past, which the container needs.
     """
 
     config: ConformerConfig
     chunk_frames: int
 
     def __post_init__(self):
-        if self.chunk_frames < 1:
-            raise ExportError(f"the chunk is {self.chunk_frames} frames, expected at least 1")
+        if not 1 <= self.chunk_frames <= MAX_CHUNK_FRAMES:
+            raise ExportError(f"the chunk is {self.chunk_frames} frames of 40 ms, expected 1 to {MAX_CHUNK_FRAMES}")
         if self.config.conv_reach < 1:
             raise ExportError(f"conv_kernel is {self.config.conv_kernel}, the container needs at least 3")
 

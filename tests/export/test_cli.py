@@ -1,10 +1,13 @@
 """lottery-export on the command line: the table, and errors that name the file and the next step."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from export.cli import main
+from runtime.files import read_json, sha256_file, write_json
 from runtime.manifest import Manifest
 from tests.export.models import drawn_units, random_model, small_config, unit_mask, write_ticket
 
@@ -113,8 +116,38 @@ def test_chunks_are_whole_frames(tickets, tmp_path, capsys, chunk_ms):
     assert "multiple of 40" in error
 
 
+@pytest.mark.parametrize("name", ["", "two\nlines", "x" * 300])
+def test_names_are_printable(tickets, tmp_path, capsys, name):
+    error, _ = fails(capsys, tickets["unit"], "--out", tmp_path / "bundle", "--name", name)
+    assert "--name" in error
+
+
+def test_a_mask_of_another_model(tickets, tmp_path, capsys):
+    """Both files are whole and signed; they do not belong together."""
+    model = random_model(small_config(num_blocks=2))
+    ticket = write_ticket(tmp_path / "level_01", model, mask=unit_mask(model, drawn_units(model)))
+    other = random_model(small_config(num_blocks=1, ff=64))
+    unit_mask(other, drawn_units(other)).save(ticket.folder / "mask.safetensors")
+    record = read_json(ticket.folder / "ticket.json")
+    mask_path = ticket.folder / "mask.safetensors"
+    record["files"]["mask.safetensors"] = {"sha256": sha256_file(mask_path), "bytes": mask_path.stat().st_size}
+    write_json(ticket.folder / "ticket.json", record)
+    error, hint = fails(capsys, ticket.folder, "--structured", "--out", tmp_path / "bundle")
+    assert "mask.safetensors" in error
+    assert hint
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_a_missing_package_names_the_extra(tickets, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torch_pruning", None)
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
     error, hint = fails(capsys, tickets["unit"], "--out", tmp_path / "bundle")
     assert "torch_pruning" in error
     assert 'pip install "lottery-asr[export]"' in hint
+
+
+def test_help_needs_no_torch():
+    """The first thing a user types must not wait for, or fail on, the training stack."""
+    code = "import sys; sys.modules['torch'] = None; from export.cli import main; main(['--help'])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "lottery-export runs/an4/level_06 --structured" in result.stdout

@@ -79,7 +79,9 @@ def test_initial_states_are_packed_initial_caches():
     assert all(torch.equal(*each) for each in zip(packed, container.initial_states(2), strict=True))
 
 
-@pytest.mark.parametrize(("fields", "chunk"), [({"conv_kernel": 1}, 8), ({}, 0)], ids=["no cache", "no chunk"])
+@pytest.mark.parametrize(
+    ("fields", "chunk"), [({"conv_kernel": 1}, 8), ({}, 0), ({}, 1025)], ids=["no cache", "no chunk", "too long"]
+)
 def test_what_the_container_cannot_hold_is_refused(fields, chunk):
     with pytest.raises(ExportError):
         Container(config=small_config(**fields), chunk_frames=chunk)
