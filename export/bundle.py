@@ -81,8 +81,9 @@ def export_ticket(
         progress(f"converting to ONNX, {chunk_frames * 40} ms chunks")
         graphs = {"model": export_onnx(model, chunk_frames=chunk_frames)}
         if has_int8:
-            progress("converting to int8 and .ort")
             graphs["model_int8"] = quantize(graphs["model"])
+            num_int8 = count_ops(graphs["model_int8"])["MatMulInteger"]
+            progress(f"int8: {num_int8} matrix products; those with small weights would not gain and stay float32")
         data = {role: graph.SerializeToString(deterministic=True) for role, graph in graphs.items()}
         data["model_ort"] = to_ort_format(list(graphs.values())[-1])
         progress("verifying every step of the conversion")
