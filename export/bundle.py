@@ -79,13 +79,7 @@ def export_ticket(
         masked = _masked(ticket)
         model = _shrunk(masked, ticket, progress=progress) if is_structured else masked
         progress(f"converting to ONNX, {chunk_frames * 40} ms chunks")
-        graphs = {"model": export_onnx(model, chunk_frames=chunk_frames)}
-        if has_int8:
-            graphs["model_int8"] = quantize(graphs["model"])
-            num_int8 = count_ops(graphs["model_int8"])["MatMulInteger"]
-            progress(f"int8: {num_int8} matrix products; those with small weights would not gain and stay float32")
-        data = {role: graph.SerializeToString(deterministic=True) for role, graph in graphs.items()}
-        data["model_ort"] = to_ort_format(list(graphs.values())[-1])
+        graphs, data = _convert(model, chunk_frames=chunk_frames, has_int8=has_int8, progress=progress)
         progress("verifying every step of the conversion")
         parity = verify(
             masked=masked,
@@ -123,6 +117,18 @@ def export_ticket(
         manifest.write(folder)
     num_nodes = {role: sum(count_ops(graph).values()) for role, graph in graphs.items()}
     return Export(manifest=manifest, parity=parity, zip_bytes=zip_bytes, num_nodes=num_nodes)
+
+
+def _convert(model, *, chunk_frames, has_int8, progress):
+    """Return (role -> onnx.ModelProto, role -> bytes of the file)."""
+    graphs = {"model": export_onnx(model, chunk_frames=chunk_frames)}
+    if has_int8:
+        graphs["model_int8"] = quantize(graphs["model"])
+        num_int8 = count_ops(graphs["model_int8"])["MatMulInteger"]
+        progress(f"int8: {num_int8} matrix products; those with small weights would not gain and stay float32")
+    data = {role: graph.SerializeToString(deterministic=True) for role, graph in graphs.items()}
+    data["model_ort"] = to_ort_format(list(graphs.values())[-1])
+    return graphs, data
 
 
 def _require_free(out, *, can_overwrite):
