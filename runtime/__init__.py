@@ -35,7 +35,6 @@ _MODULES = {
     "fbank": "features",
     "greedy_ctc": "ctc",
     "list_devices": "microphone",
-    "read_audio": "audio",
     "read_blocks": "audio",
 }
 

@@ -90,18 +90,6 @@ def read_blocks(path, *, block_s=1.0):
     return AudioBlocks(path, block_s=block_s)
 
 
-def read_audio(path):
-    """Read a whole sound file.
-
-    Returns:
-        (samples, sample_rate_hz): float32 (n,), ±1, channels averaged; the file's own rate.
-    Raises:
-        AudioError: see AudioBlocks.
-    """
-    blocks = read_blocks(path, block_s=10.0)
-    return np.concatenate(list(blocks)), blocks.sample_rate_hz
-
-
 def _open(path):
     if not path.exists():
         raise AudioError(f"{path}: no such file")

@@ -25,6 +25,10 @@ TAIL_FRAMES = 20
 SUBSAMPLING = 4
 RECEPTIVE_FRAMES = 7
 
+# The two clocks of the project: feature frames come every 10 ms, encoder frames (chunks count these) every 40 ms.
+FEATURE_FRAMES_PER_S = SAMPLE_RATE_HZ // HOP_SAMPLES
+ENCODER_FRAME_MS = 1000 * SUBSAMPLING * HOP_SAMPLES // SAMPLE_RATE_HZ
+
 _FFT_SAMPLES = 512
 # First sample of frame t is t * HOP + _OFFSET: Kaldi centres frames on their hop when snip_edges is False.
 _OFFSET = HOP_SAMPLES // 2 - WINDOW_SAMPLES // 2

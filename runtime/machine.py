@@ -53,15 +53,6 @@ def usable_cores():
     return os.cpu_count()
 
 
-def cpu_flags():
-    """Return the instruction-set flags that Linux names, as a set; empty where it does not say."""
-    for line in _lines("/proc/cpuinfo"):
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return set(value.split())
-    return set()
-
-
 def _cpu_model():
     for line in _lines("/proc/cpuinfo"):
         name, _, value = line.partition(":")

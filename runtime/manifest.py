@@ -9,7 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from runtime.errors import BundleError, LotteryError
-from runtime.features import HOP_SAMPLES, NUM_MELS, RECEPTIVE_FRAMES, SAMPLE_RATE_HZ, SUBSAMPLING, WINDOW_SAMPLES
+from runtime.features import (
+    ENCODER_FRAME_MS,
+    FEATURE_FRAMES_PER_S,
+    NUM_MELS,
+    RECEPTIVE_FRAMES,
+    SAMPLE_RATE_HZ,
+    SUBSAMPLING,
+    WINDOW_SAMPLES,
+)
 from runtime.fields import Fields, short
 from runtime.files import read_json, sha256_file, write_json
 from runtime.tokenizer import MAX_SYMBOLS
@@ -34,7 +42,7 @@ _COPY_AGAIN = "copy the whole bundle again, or re-run lottery-export on the tick
 _FRONT_END = {
     "sample_rate_hz": SAMPLE_RATE_HZ,
     "window_ms": WINDOW_SAMPLES * 1000 // SAMPLE_RATE_HZ,
-    "hop_ms": HOP_SAMPLES * 1000 // SAMPLE_RATE_HZ,
+    "hop_ms": 1000 // FEATURE_FRAMES_PER_S,
     "num_mels": NUM_MELS,
     "subsampling": SUBSAMPLING,
     "blank": 0,
@@ -74,7 +82,7 @@ class Geometry:
     @property
     def frame_s(self):
         """Seconds an encoder frame stands for: 0.04."""
-        return self.subsampling * HOP_SAMPLES / SAMPLE_RATE_HZ
+        return ENCODER_FRAME_MS / 1000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from runtime.features import (
+    ENCODER_FRAME_MS,
+    FEATURE_FRAMES_PER_S,
     HOP_SAMPLES,
     NUM_MELS,
     PADDING_VALUE,
     RECEPTIVE_FRAMES,
+    SAMPLE_RATE_HZ,
     SUBSAMPLING,
     TAIL_FRAMES,
     WINDOW_SAMPLES,
@@ -82,6 +85,14 @@ def test_memory_is_constant():
     for _ in range(200):
         extractor.accept(noise(1600))
     assert len(extractor._samples) < 4 * WINDOW_SAMPLES
+
+
+def test_the_clocks_are_those_that_the_features_keep():
+    assert (FEATURE_FRAMES_PER_S, ENCODER_FRAME_MS) == (100, 40)
+    assert len(fbank(np.zeros(3 * SAMPLE_RATE_HZ))) == 3 * FEATURE_FRAMES_PER_S
+    # a window more for each encoder frame more
+    hops = padded_frames(2, chunk_frames=1) - padded_frames(1, chunk_frames=1)
+    assert 1000 * hops == ENCODER_FRAME_MS * FEATURE_FRAMES_PER_S
 
 
 def test_digital_silence_has_the_padding_value():
