@@ -28,7 +28,12 @@ def explain_os_errors(path):
     try:
         yield
     except OSError as error:
-        raise LotteryError(f"{path}: cannot write: {error.strerror or error}", hint=_HINTS.get(error.errno)) from error
+        raise LotteryError(f"{path}: cannot write: {error.strerror or error}", hint=os_error_hint(error)) from error
+
+
+def os_error_hint(error):
+    """Return what the user can do about an OSError, or None where its message says it all."""
+    return _HINTS.get(error.errno)
 
 
 def sha256_file(path):
