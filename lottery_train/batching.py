@@ -95,8 +95,8 @@ def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, 
     by_length = np.argsort(np.array(sizes) * rng.uniform(0.9, 1.1, len(sizes)), kind="stable")
     batches = pack([examples[i] for i in by_length], [sizes[i] for i in by_length], batch_s=batch_s)
     order = np.arange(len(batches)) if is_sorted else rng.permutation(len(batches))
-    order = np.concatenate([order, order[: -len(order) % world_size]])
-    return [batches[i] for i in order]
+    # Every process needs as many batches as any other: the first ones come again.
+    return [batches[i] for i in np.resize(order, -(-len(order) // world_size) * world_size)]
 
 
 def pack(examples, sizes, *, batch_s):

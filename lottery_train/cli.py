@@ -139,8 +139,8 @@ def _train(arguments, config):
     from lottery_train.controls import CONTROLS, train_control
     from lottery_train.distributed import join_process_group
     from lottery_train.report import write_report
-    from lottery_train.search import open_run, reuse_dense, search
-    from lottery_train.speech import prepare_speech
+    from lottery_train.run import open_run, reuse_dense
+    from lottery_train.search import search
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -151,14 +151,7 @@ def _train(arguments, config):
     torch.use_deterministic_algorithms(True, warn_only=process.device.type == "cuda")
     with explain_os_errors(arguments.out):
         arguments.out.mkdir(parents=True, exist_ok=True)
-    if not process.is_first:
-        process.barrier()
-    speech = prepare_speech(
-        config.data, out=arguments.out, seed=config.train.seed, data_dir=arguments.data_dir, is_first=process.is_first
-    )
-    if process.is_first:
-        process.barrier()
-    run = open_run(arguments.out, config=config, speech=speech, process=process)
+    run = open_run(arguments.out, config=config, data_dir=arguments.data_dir, process=process)
     if arguments.dense_from:
         reuse_dense(run, arguments.dense_from)
     folders = search(run)

@@ -1,20 +1,33 @@
-"""Everything that decides a run, as frozen data: what `runs/<name>/config.json` holds."""
+"""Everything that decides a run, as frozen data: what `runs/<name>/config.json` holds.
+
+`lottery-train --help` shows what the docstrings say here, and a wrong value is refused here, whoever sets it.
+"""
 
 import re
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields
 
 from lottery_train.errors import ConfigError
+from lottery_train.settings import Settings, choice
+
+# What a ticket must beat; `lottery_train.controls` trains them.
+CONTROLS = {
+    "dense-small": "a dense model with as many weights as the ticket has non-zeros",
+    "no-rewinding": "the ticket's mask, its parent's trained weights, fine-tuned",
+    "random-pruning": "as many weights, chosen by chance, from the ticket's own start",
+    "random-ticket": "the ticket's mask, other first weights",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(Settings):
     """The corpus and what happens to its audio before training.
 
     Args:
-        corpus: registry name of the corpus (`embedded`, `an4`, …).
-        tokens: `char`, or `bpe:N` or `unigram:N` for N sentencepiece units.
+        corpus: name of the corpus: embedded, one that `lottery-train import` knows, or a folder of manifests
+            below --data-dir.
+        tokens: char, or bpe:N or unigram:N for N sentencepiece units.
         speeds: speed factors; each gives one cached copy of the training audio.
-        noise: manifest of noise recordings, or None.
+        noise: manifest of noise recordings, or null.
         noise_snrs_db: signal-to-noise ratios to draw from, dB.
         num_noise_copies: noisy copies beside the clean one, for each speed.
         max_utterance_s: longer training utterances are skipped and counted.
@@ -29,15 +42,33 @@ class DataConfig:
     max_utterance_s: float = 25.0
 
     def __post_init__(self):
-        _require(all(0.5 <= speed <= 2 for speed in self.speeds) and self.speeds, "speeds", self.speeds, "0.5 … 2")
+        self.check_types()
+        self.require("corpus", self.corpus, "the name of a corpus")
         is_known = re.fullmatch(r"char|(bpe|unigram):[1-9]\d{0,4}", self.tokens)
-        _require(is_known, "tokens", self.tokens, "char, bpe:N or unigram:N")
-        _require(self.num_noise_copies >= 1, "num_noise_copies", self.num_noise_copies, "at least 1")
+        self.require("tokens", is_known, "char, bpe:N or unigram:N")
+        is_in_range = all(0.5 <= speed <= 2 for speed in self.speeds)
+        self.require("speeds", self.speeds and is_in_range, "one or more numbers from 0.5 to 2")
+        self.require("noise_snrs_db", self.noise_snrs_db, "one or more numbers")
+        self.require("num_noise_copies", self.num_noise_copies >= 1, "at least 1")
+        self.require("max_utterance_s", self.max_utterance_s > 0, "more than 0")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Dense widths; see `lottery_train.models.config.ConformerConfig` for the meaning of each."""
+class ModelConfig(Settings):
+    """The dense model, all blocks alike.
+
+    Args:
+        num_blocks: Conformer blocks.
+        model_width: width of the residual stream, kept by every shrinking.
+        stem_width: channels between the two strided convolutions of the subsampling.
+        ff: neurons of each of a block's two feed-forward modules.
+        heads: attention heads of a block.
+        head_width: width of one attention head.
+        conv: channels of a block's convolution module.
+        conv_kernel: taps of the depthwise convolution, odd.
+        left_context_frames: encoder frames (40 ms) before a chunk that attention sees.
+        dropout: probability, one draw a channel and utterance.
+    """
 
     num_blocks: int = 4
     model_width: int = 128
@@ -50,9 +81,20 @@ class ModelConfig:
     left_context_frames: int = 64
     dropout: float = 0.1
 
+    def __post_init__(self):
+        self.check_types()
+        for name in ("num_blocks", "model_width", "stem_width", "ff", "heads", "head_width", "conv"):
+            self.require(name, getattr(self, name) >= 1, "at least 1")
+        self.require("conv_kernel", self.conv_kernel >= 1 and self.conv_kernel % 2, "a positive odd number")
+        reach = self.conv_kernel // 2
+        self.require(
+            "left_context_frames", self.left_context_frames >= reach, f"at least {reach}, half of model.conv_kernel"
+        )
+        self.require("dropout", 0 <= self.dropout < 1, "at least 0 and less than 1")
+
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """One training.
 
     Args:
@@ -69,12 +111,12 @@ class TrainConfig:
         join_probability: chance that an utterance is joined with another into one training example.
         character_weight: share of the character loss half-way up the model, see `lottery_train.objective`.
         gain_db: loudness is varied by up to this much, either way.
-        augmentation_loss: (high, low): SpecAugment and joining ramp in as the best epoch's loss falls from high to low;
-            from the start they keep CTC on its blank plateau for dozens of epochs.
+        augmentation_loss: [high, low]: SpecAugment and joining ramp in as the best epoch's loss falls from high to
+            low; from the start they keep CTC on its blank plateau for dozens of epochs.
         average_best: checkpoints averaged at the end, the best by dev WER.
         num_evaluations: dev evaluations, spread over the second half of the training.
-        init_from: ticket directory whose weights the dense training starts from, where shapes agree; None draws all.
-        precision: `auto` (bfloat16 where the hardware multiplies it natively), `float32`, or `bfloat16`.
+        init_from: ticket directory whose weights the dense training starts from, where shapes agree; null draws all.
+        precision: of the matrix products.
         seed: of weights, order and augmentation.
     """
 
@@ -94,54 +136,102 @@ class TrainConfig:
     average_best: int = 5
     num_evaluations: int = 10
     init_from: str | None = None
-    precision: str = "auto"
+    precision: str = choice(
+        "auto",
+        {
+            "auto": "bfloat16 where the hardware multiplies it natively, float32 elsewhere",
+            "bfloat16": "autocast",
+            "float32": "everywhere",
+        },
+    )
     seed: int = 0
 
     def __post_init__(self):
-        _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        _require(self.batch_s > 0, "batch_s", self.batch_s, "more than 0")
-        _require(self.chunk_frames and min(self.chunk_frames) >= 1, "chunk_frames", self.chunk_frames, "positive")
-        _require(0 <= self.join_probability < 1, "join_probability", self.join_probability, "0 … 1")
-        _require(self.average_best >= 1, "average_best", self.average_best, "at least 1")
-        _require(self.num_evaluations >= 1, "num_evaluations", self.num_evaluations, "at least 1")
-        precisions = ("auto", "bfloat16", "float32")
-        _require(self.precision in precisions, "precision", self.precision, " or ".join(precisions))
+        self.check_types()
+        for name in ("epochs", "eval_chunk_frames", "average_best", "num_evaluations"):
+            self.require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("batch_s", "learning_rate", "max_gradient_norm"):
+            self.require(name, getattr(self, name) > 0, "more than 0")
+        for name in ("warmup_epochs", "weight_decay", "sorted_epochs", "gain_db"):
+            self.require(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("join_probability", "character_weight"):
+            self.require(name, 0 <= getattr(self, name) < 1, "at least 0 and less than 1")
+        is_positive = self.chunk_frames and min(self.chunk_frames) >= 1
+        self.require("chunk_frames", is_positive, "one or more integers of at least 1")
+        high, low = self.augmentation_loss
+        self.require("augmentation_loss", high > low, "[high, low] with high above low")
+        self.require("seed", 0 <= self.seed < 2**63, "0 to 2^63 - 1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig:
+class SearchConfig(Settings):
     """The search for a ticket.
 
     Args:
         rounds: prunings; the run has rounds + 1 levels.
-        schedule: `constant`, `decaying`, `layerwise`, `layerwise-modules`, and the decaying forms of both layerwise
-        ones.
-        rate: share of the remaining weights that a round removes.
+        schedule: which share of the remaining weights each round removes.
+        rate: that share (in the first round, where it decays).
         decay: factor on the rate, round by round (decaying forms).
-        granularity: `weight`, `block:RxC`, or `unit`.
-        scope: `linear` (the paper) or `pointwise` (linear and pointwise convolutions).
-        criterion: `magnitude`, `lamp`, or `random`.
-        rewind: `init` (the paper: to the first weights), `step` (to the state after `rewind_steps`), `learning-rate`
-            (weights stay, the schedule starts again), or `none` (weights stay, a tenth of the peak learning rate).
-        rewind_steps: optimiser steps after which `step` takes its rewind point.
-        level_epochs: epochs of every level after the dense one; None is as many as the dense one has.
+        granularity: what is removed as a whole [weight: single weights; block:RxC: R outputs by C inputs, such as
+            block:1x4; unit: attention heads, feed-forward neurons and convolution channels, which
+            `lottery-export --structured` shrinks].
+        scope: which layers are pruned.
+        criterion: what is removed first.
+        rewind: where the weights of every level after the dense one start.
+        rewind_steps: optimiser steps after which rewind `step` takes its rewind point.
+        level_epochs: epochs of every level after the dense one; null is as many as the dense one has.
+        can_remove_groups: whether a feed-forward, attention or convolution module may lose its last units too and go
+            as a whole (granularity unit); otherwise the smallest ones set a floor to the density.
     """
 
     rounds: int = 6
-    schedule: str = "constant"
+    schedule: str = choice(
+        "constant",
+        {
+            "constant": "the same share every round (the paper)",
+            "decaying": "rate * decay^(t - 1) in round t",
+            "layerwise": "constant; the first, middle and last third of the weights at 1.1, 1.0 and 0.9 times the rate",
+            "layerwise-decaying": "layerwise on decaying",
+            "layerwise-modules": "layerwise, thirds counted in modules, as the original code does",
+            "layerwise-modules-decaying": "layerwise-modules on decaying",
+        },
+    )
     rate: float = 0.2
     decay: float = 0.9
     granularity: str = "weight"
-    scope: str = "pointwise"
-    criterion: str = "magnitude"
-    rewind: str = "init"
+    scope: str = choice(
+        "pointwise", {"linear": "linear layers (the paper)", "pointwise": "linear layers and pointwise convolutions"}
+    )
+    criterion: str = choice(
+        "magnitude",
+        {
+            "lamp": "the smallest magnitudes within their layer (Lee et al. 2021)",
+            "magnitude": "the smallest magnitudes (the paper)",
+            "random": "chance decides",
+        },
+    )
+    rewind: str = choice(
+        "init",
+        {
+            "init": "at the first weights (the paper)",
+            "learning-rate": "where they are; the learning-rate schedule starts again",
+            "none": "where they are, at a tenth of the peak learning rate",
+            "step": "at the state after rewind_steps",
+        },
+    )
     rewind_steps: int = 200
     level_epochs: int | None = None
+    can_remove_groups: bool = False
 
     def __post_init__(self):
-        _require(self.rounds >= 0, "rounds", self.rounds, "at least 0")
-        rewinds = ("init", "learning-rate", "none", "step")
-        _require(self.rewind in rewinds, "rewind", self.rewind, " or ".join(rewinds))
+        self.check_types()
+        for name in ("rounds", "rewind_steps"):
+            self.require(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("rate", "decay"):
+            self.require(name, 0 < getattr(self, name) < 1, "more than 0 and less than 1")
+        is_known = re.fullmatch(r"weight|unit|block:[1-9]\d{0,3}x[1-9]\d{0,3}", self.granularity)
+        self.require("granularity", is_known, "weight, unit, or block:RxC such as block:1x4")
+        self.require("level_epochs", self.level_epochs is None or self.level_epochs >= 1, "at least 1, or null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,30 +252,15 @@ class RunConfig:
         """Rebuild a config read from a file.
 
         Raises:
-            ConfigError: unknown fields or values out of range.
+            ConfigError: unknown fields, or values of another type or out of range.
         """
-        return _from_json(cls, value)
+        parts = {item.name: item.default_factory for item in fields(cls)}
+        _check_names(cls, value, known=parts)
+        for name, part in value.items():
+            _check_names(parts[name], part, known=[item.name for item in fields(parts[name])])
+        return cls(**{name: parts[name](**part) for name, part in value.items()})
 
 
-def _from_json(cls, value):
-    known = {item.name: item for item in fields(cls)}
+def _check_names(cls, value, *, known):
     if not isinstance(value, dict) or not set(value) <= set(known):
         raise ConfigError(f"{cls.__name__}: expected an object with fields among {', '.join(known)}, found {value!r}")
-    default = cls()
-    arguments = {}
-    for name, part in value.items():
-        before = getattr(default, name)
-        if is_dataclass(before):
-            part = _from_json(type(before), part)
-        elif isinstance(part, list):
-            part = tuple(part)
-        arguments[name] = part
-    try:
-        return cls(**arguments)
-    except TypeError as error:
-        raise ConfigError(f"{cls.__name__}: {error}") from error
-
-
-def _require(is_good, name, value, expected):
-    if not is_good:
-        raise ConfigError(f"{name} is {value!r}, expected {expected}")

@@ -6,20 +6,19 @@ The cache holds one copy of the audio for each variant (speed, noise); an epoch 
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
 
 from lottery_train.augment import add_noise, speed
-from lottery_train.corpora import cache_dir, draw_noise, load_audio, load_noise
+from lottery_train.corpora import cache_dir, draw_noise, load_audio, load_noise, read_manifest
 from lottery_train.errors import CorpusError
-from runtime.features import NUM_MELS, SAMPLE_RATE_HZ, fbank
+from runtime.features import HOP_SAMPLES, NUM_MELS, fbank
 from runtime.files import atomic_directory, read_json, write_json
 
 # Raised whenever the arithmetic of the features or of the augmentation changes: old caches are then left alone.
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,165 +29,168 @@ class Variant:
     noise_copy: int = 0
 
 
-def training_variants(data):
-    """Return the variants that a `DataConfig` asks for."""
-    copies = range(data.num_noise_copies + 1) if data.noise else range(1)
-    return tuple(Variant(speed=speed, noise_copy=copy) for speed in data.speeds for copy in copies)
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How the features of a split are made from its recordings.
+
+    Args:
+        variants: copies to make of each utterance; the first is what statistics are taken from.
+        noise: manifest of noise recordings for noisy variants, or None.
+        noise_snrs_db: signal-to-noise ratios to draw from, dB.
+        seed: of the noise.
+        dtype: of the stored features; float16 halves the cache and errs by less than 0.008.
+    """
+
+    variants: tuple[Variant, ...] = (Variant(),)
+    noise: str | None = None
+    noise_snrs_db: tuple[float, ...] = ()
+    seed: int = 0
+    dtype: str = "float32"
+
+    @classmethod
+    def for_training(cls, data, *, seed):
+        """Return the recipe that a `DataConfig` asks for."""
+        copies = range(data.num_noise_copies + 1) if data.noise else range(1)
+        variants = tuple(Variant(speed=speed, noise_copy=copy) for speed in data.speeds for copy in copies)
+        return cls(variants=variants, noise=data.noise, noise_snrs_db=data.noise_snrs_db, seed=seed, dtype="float16")
 
 
 class Dataset:
     """Features and texts of one split.
 
     Args:
-        features: float16 or float32 (all frames, 80), every variant of every utterance, back to back.
-        offsets: int64 (variants, utterances + 1): where an utterance of a variant starts and ends.
-        texts, speakers: one for each utterance.
+        features: (all frames, 80) of the recipe's dtype, every variant of every utterance.
+        starts, lengths: int64 (variants, utterances): first row and number of rows of each.
+        texts: one for each utterance.
         skipped: what could not be used, as "file:line: reason".
+        fingerprint: identity of the data, see `fingerprint`.
     """
 
-    def __init__(self, *, features, offsets, texts, speakers, skipped, fingerprint):
-        self.features = features
-        self.offsets = offsets
-        self.texts = texts
-        self.speakers = speakers
-        self.skipped = skipped
-        self.fingerprint = fingerprint
+    def __init__(self, *, features, starts, lengths, texts, skipped, fingerprint):
+        self.features, self.starts, self.lengths = features, starts, lengths
+        self.texts, self.skipped, self.fingerprint = texts, skipped, fingerprint
 
     def __len__(self):
         return len(self.texts)
 
     @property
     def num_variants(self):
-        return self.offsets.shape[0]
-
-    @property
-    def audio_s(self):
-        """Seconds of audio of the first variant."""
-        return self.num_frames(0).sum() / 100
+        """Copies of each utterance."""
+        return len(self.lengths)
 
     def num_frames(self, variant):
         """Return int64 (utterances,): frames of each utterance in a variant."""
-        return np.diff(self.offsets[variant])
+        return self.lengths[variant]
 
     def frames(self, utterance, *, variant=0):
         """Return float32 (T, 80), a fresh array."""
-        first, last = self.offsets[variant, utterance], self.offsets[variant, utterance + 1]
-        return self.features[first:last].astype(np.float32)
+        first = self.starts[variant, utterance]
+        return self.features[first : first + self.lengths[variant, utterance]].astype(np.float32)
 
     def statistics(self):
         """Return (mean, standard deviation) of every mel bin over the first variant: float64 (80,) each."""
-        first, last = self.offsets[0, 0], self.offsets[0, -1]
-        frames = self.features[first:last].astype(np.float64)
-        return frames.mean(0), frames.std(0)
+        total, squares = np.zeros(NUM_MELS), np.zeros(NUM_MELS)
+        for utterance in range(len(self)):
+            frames = self.frames(utterance).astype(np.float64)
+            total, squares = total + frames.sum(0), squares + np.square(frames).sum(0)
+        mean = total / self.lengths[0].sum()
+        return mean, np.sqrt(np.maximum(squares / self.lengths[0].sum() - mean**2, 0))
 
 
-def load_dataset(
-    utterances,
-    *,
-    variants=(Variant(),),
-    noise=None,
-    noise_snrs_db=(),
-    seed=0,
-    skipped=(),
-    dtype=np.float32,
-    name="audio",
-):
+def load_dataset(utterances, *, recipe=None, skipped=(), name="audio"):
     """Compute, or find in the cache, the features of a split.
 
     Args:
         utterances: sequence of `corpora.Utterance`.
-        variants: copies to make; noise is drawn from the `noise` manifest at one of `noise_snrs_db`.
+        recipe: Recipe; None for the recordings as they are.
         skipped: skipped manifest lines so far; recordings that cannot be read are added.
-        dtype: of the stored features; float16 halves the cache and errs by less than 0.008.
         name: what the progress bar calls it.
     Returns:
         Dataset.
     Raises:
-        CorpusError: not one utterance can be used.
+        CorpusError: not one utterance can be used, or the noise cannot be read.
     """
-    noise = Path(noise) if noise else None
-    fingerprint = _fingerprint(utterances)
-    recipe = json.dumps(
-        [
-            CACHE_VERSION,
-            fingerprint,
-            [asdict(variant) for variant in variants],
-            np.dtype(dtype).name,
-            seed,
-            hashlib.sha256(noise.read_bytes()).hexdigest() if noise else None,
-            list(noise_snrs_db),
-        ]
-    )
-    folder = cache_dir() / "features" / hashlib.sha256(recipe.encode()).hexdigest()[:24]
+    recipe = recipe or Recipe()
+    folder = cache_dir() / "features" / _cache_key(utterances, recipe)
     if not (folder / "index.json").exists():
+        noises = load_noise(recipe.noise) if recipe.noise else ()
         with atomic_directory(folder) as partial:
-            _build(partial, utterances, variants, noise, noise_snrs_db, seed, dtype, name)
+            _build(partial, utterances, recipe=recipe, noises=noises, name=name)
     index = read_json(folder / "index.json")
-    features = np.memmap(folder / "features.bin", dtype=dtype, mode="r").reshape(-1, NUM_MELS)
-    used = [utterances[number] for number in index["utterances"]]
     return Dataset(
-        features=features,
-        offsets=np.array(index["offsets"], np.int64),
-        texts=[u.text for u in used],
-        speakers=[u.speaker for u in used],
+        features=np.memmap(folder / "features.bin", dtype=recipe.dtype, mode="r").reshape(-1, NUM_MELS),
+        starts=np.array(index["starts"], np.int64).T,
+        lengths=np.array(index["lengths"], np.int64).T,
+        texts=[utterances[number].text for number in index["utterances"]],
         skipped=[*map(str, skipped), *index["skipped"]],
-        fingerprint=fingerprint,
+        fingerprint=fingerprint(utterances),
     )
 
 
-def _fingerprint(utterances):
-    """Return a SHA-256 over names, sizes and texts: the identity of the data without its location."""
+def fingerprint(utterances):
+    """Return a SHA-256 over names, sizes, places and texts: the identity of data wherever it lies."""
     digest = hashlib.sha256()
     for utterance in utterances:
-        path = utterance.audio_path
-        size = path.stat().st_size if path.exists() else -1
-        digest.update(f"{path.name}\t{size}\t{utterance.offset_s}\t{utterance.duration_s}\t{utterance.text}\n".encode())
+        offset = "" if utterance.offset_s is None else f"{utterance.offset_s}\t"
+        size = utterance.audio_path.stat().st_size
+        digest.update(
+            f"{utterance.audio_path.name}\t{size}\t{offset}{utterance.duration_s}\t{utterance.text}\n".encode()
+        )
     return digest.hexdigest()
 
 
-def _build(folder, utterances, variants, noise, noise_snrs_db, seed, dtype, name):
-    noises = load_noise(noise) if noise else []
-    offsets, used, skipped = [], [], []
+def _cache_key(utterances, recipe):
+    """Return what names a cache: data, recipe, and the age of every recording."""
+    paths = [utterance.audio_path for utterance in utterances]
+    settings = asdict(replace(recipe, noise=None))
+    if recipe.noise:
+        noises, _ = read_manifest(recipe.noise, needs_text=False)
+        settings["noise"] = fingerprint(noises)
+        paths += [utterance.audio_path for utterance in noises]
+    ages = [path.stat().st_mtime_ns for path in paths]
+    key = json.dumps([CACHE_VERSION, fingerprint(utterances), settings, ages])
+    return hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
+def _build(folder, utterances, *, recipe, noises, name):
+    index = {"utterances": [], "starts": [], "lengths": [], "skipped": []}
+    bar = tqdm(
+        utterances, desc=f"features {name}", unit="utt", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False
+    )
     with open(folder / "features.bin", "wb") as file:
-        position = 0
-        for number, variant in enumerate(variants):
-            row = [position]
-            bar = tqdm(
-                utterances,
-                desc=f"features {name} {number + 1}/{len(variants)}",
-                unit="utt",
-                file=sys.stderr,
-                disable=None,
-                leave=False,
-            )
-            for place, utterance in enumerate(bar):
-                if number and place not in used:
-                    continue
-                try:
-                    samples = load_audio(utterance)
-                    if len(samples) < SAMPLE_RATE_HZ // 100:
-                        raise CorpusError(f"{utterance.audio_path}: {len(samples)} samples, shorter than one frame")
-                except CorpusError as error:
-                    skipped.append(str(error))
-                    continue
-                rng = np.random.default_rng([seed, place, number])
-                frames = fbank(_render(samples, variant, noises, noise_snrs_db, rng)).astype(dtype)
-                file.write(frames.tobytes())
-                position += len(frames)
-                row.append(position)
-                if number == 0:
-                    used.append(place)
-            offsets.append(row)
-    if not used:
-        raise CorpusError(f"{name}: none of {len(utterances)} recordings can be used; the first: {skipped[:1]}")
-    write_json(folder / "index.json", {"offsets": offsets, "utterances": used, "skipped": skipped})
+        for place, utterance in enumerate(bar):
+            try:
+                samples = _load(utterance)
+            except CorpusError as error:
+                index["skipped"].append(str(error))
+                continue
+            starts, lengths = [], []
+            for number, variant in enumerate(recipe.variants):
+                rng = np.random.default_rng([recipe.seed, place, number])
+                frames = fbank(_render(samples, variant=variant, recipe=recipe, noises=noises, rng=rng))
+                starts.append(file.tell() // (NUM_MELS * np.dtype(recipe.dtype).itemsize))
+                lengths.append(len(frames))
+                file.write(frames.astype(recipe.dtype).tobytes())
+            index["utterances"].append(place)
+            index["starts"].append(starts)
+            index["lengths"].append(lengths)
+    if not index["utterances"]:
+        first = index["skipped"][0] if index["skipped"] else "the list is empty"
+        raise CorpusError(f"{name}: none of {len(utterances)} recordings can be used; the first: {first}")
+    write_json(folder / "index.json", index)
 
 
-def _render(samples, variant, noises, noise_snrs_db, rng):
+def _load(utterance):
+    samples = load_audio(utterance)
+    if len(samples) < HOP_SAMPLES:
+        raise CorpusError(f"{utterance.origin}: {utterance.audio_path} holds {len(samples)} samples, less than a frame")
+    return samples
+
+
+def _render(samples, *, variant, recipe, noises, rng):
     if variant.speed != 1.0:
         samples = speed(samples, factor=variant.speed)
     if variant.noise_copy:
-        samples = add_noise(
-            samples, noise=draw_noise(noises, rng=rng), snr_db=float(rng.choice(noise_snrs_db)), rng=rng
-        )
+        noise = draw_noise(noises, rng=rng)
+        samples = add_noise(samples, noise=noise, snr_db=float(rng.choice(recipe.noise_snrs_db)), rng=rng)
     return samples.astype(np.float32)

@@ -2,9 +2,13 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed
+
+# The first process may download a corpus and compute its features while the others wait.
+_PATIENCE = timedelta(hours=12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,14 @@ class Process:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
 
+    def sum(self, values):
+        """Return the sums of a few numbers over all processes, the same on each."""
+        if self.world_size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(total)
+        return total.tolist()
+
     def barrier(self):
         """Wait for all processes."""
         if self.world_size > 1:
@@ -40,7 +52,7 @@ def join_process_group():
         return Process(device=device)
     if has_gpu:
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if has_gpu else "gloo")
+    distributed.init_process_group("nccl" if has_gpu else "gloo", timeout=_PATIENCE)
     return Process(rank=distributed.get_rank(), world_size=distributed.get_world_size(), device=device)
 
 

@@ -1,10 +1,15 @@
-"""What a search will do, before anything is trained: the density of every level and layer, and where the schedule
-ends."""
+"""What a search will do, before anything is trained: the density of every level and layer, and where it ends."""
 
+import math
 from dataclasses import dataclass, replace
 
+from lottery_train.errors import ConfigError
 from lottery_train.models.build import build_model, dense_config
-from lottery_train.pruning import make_criterion, make_granularity, make_schedule, prunable_names, prune
+from lottery_train.pruning import Constant, Mask, make_criterion, make_granularity, make_schedule, prunable_names, prune
+from lottery_train.pruning.schedule import MAX_LEVELS
+
+# The rate of a round that takes everything that can be removed; a schedule's rate is less than 1.
+_ALL = 1 - 2**-40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +21,8 @@ class Forecast:
         layers: layer -> its density at each level, ranked on the first weights: trained weights will shift it.
         num_kept: prunable weights kept at each level.
         num_weights: all weights of the dense model.
-        asymptote: density that endless rounds approach.
+        asymptote: density that endless rounds approach, or end at where that is the floor.
+        floor: density below which the granularity removes nothing; 0 where every weight can go.
     """
 
     densities: tuple[float, ...]
@@ -24,6 +30,7 @@ class Forecast:
     num_kept: tuple[int, ...]
     num_weights: int
     asymptote: float
+    floor: float
 
     def table(self):
         """Return the forecast as aligned text."""
@@ -37,31 +44,81 @@ class Forecast:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """A search on weights that are drawn, not trained."""
+
+    weights: dict
+    mask: Mask
+    ranking: dict
+    schedule: object
+
+    def masks(self, *, rounds):
+        """Yield the mask of level 0, 1 … `rounds`; end sooner where nothing is left to remove."""
+        mask = self.mask
+        yield mask
+        for level in range(1, rounds + 1):
+            try:
+                mask = prune(self.weights, mask, schedule=self.schedule, level=level, **self.ranking)
+            except ConfigError:
+                return
+            yield mask
+
+    def floor(self):
+        """Return the density that is left when everything that can be removed is removed at once."""
+        *_, last = replace(self, schedule=Constant(_ALL)).masks(rounds=1)
+        return last.density
+
+    def shares(self):
+        """Return the schedule's groups' fractions of the prunable weights."""
+        return self.schedule.shares({name: self.weights[name].numel() for name in self.mask.prunable})
+
+
+def _plan(config, *, vocab_size):
+    search = config.search
+    model = build_model(dense_config(config.model, vocab_size=vocab_size), seed=config.train.seed)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    granularity = make_granularity(
+        search.granularity, groups=model.unit_groups(), allow_empty=search.can_remove_groups
+    )
+    return _Plan(
+        weights=weights,
+        mask=granularity.dense_mask(weights, names=prunable_names(model, scope=search.scope)),
+        ranking={
+            "criterion": make_criterion(search.criterion, seed=config.train.seed),
+            "granularity": granularity,
+        },
+        schedule=make_schedule(search.schedule, rate=search.rate, decay=search.decay),
+    )
+
+
 def forecast(config, *, vocab_size):
     """Return the Forecast of a RunConfig.
 
     Raises:
-        ConfigError: a setting is out of range, or nothing is left to remove at some level.
+        ConfigError: settings that do not go together, or nothing is left to remove at some level; names the last
+            reachable one.
     """
-    search = config.search
-    model = build_model(dense_config(config.model, vocab_size=vocab_size), seed=config.train.seed)
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    criterion = make_criterion(search.criterion, seed=config.train.seed)
-    granularity = make_granularity(search.granularity, groups=model.unit_groups())
-    schedule = make_schedule(search.schedule, rate=search.rate, decay=search.decay)
-    mask = granularity.dense_mask(weights, names=prunable_names(model, scope=search.scope))
-    shares = schedule.shares({name: weights[name].numel() for name in mask.prunable})
-    masks = [mask]
-    for level in range(1, search.rounds + 1):
-        mask = prune(weights, mask, criterion=criterion, granularity=granularity, schedule=schedule, level=level)
-        masks.append(mask)
+    rounds = config.search.rounds
+    plan = _plan(config, vocab_size=vocab_size)
+    masks = list(plan.masks(rounds=rounds))
+    if len(masks) <= rounds:
+        reached = len(masks) - 1
+        raise ConfigError(
+            f"{rounds} rounds are unreachable: {_floor_text(config, masks[-1].density)}, and level {reached} is there",
+            hint=f"ask for {reached} rounds or fewer (--rounds {reached}){_way_out(config)}",
+        )
     per_level = [mask.density_by_layer() for mask in masks]
+    floor = plan.floor()
     return Forecast(
         densities=tuple(mask.density for mask in masks),
-        layers={name.removesuffix(".weight"): tuple(layer[name] for layer in per_level) for name in mask.prunable},
+        layers={
+            name.removesuffix(".weight"): tuple(layer[name] for layer in per_level) for name in plan.mask.prunable
+        },
         num_kept=tuple(mask.num_kept for mask in masks),
-        num_weights=sum(weight.numel() for weight in weights.values()),
-        asymptote=schedule.asymptote(shares=shares),
+        num_weights=sum(weight.numel() for weight in plan.weights.values()),
+        asymptote=max(floor, plan.schedule.asymptote(shares=plan.shares())),
+        floor=floor,
     )
 
 
@@ -69,12 +126,32 @@ def with_target(config, *, density, vocab_size):
     """Return the settings with as many rounds as a target density needs.
 
     Raises:
-        ConfigError: the schedule never gets there; names the nearest reachable density.
+        ConfigError: neither the schedule nor the granularity gets there; names the nearest reachable density.
     """
-    search = config.search
-    schedule = make_schedule(search.schedule, rate=search.rate, decay=search.decay)
-    model = build_model(dense_config(config.model, vocab_size=vocab_size), seed=config.train.seed)
-    names = prunable_names(model, scope=search.scope)
-    sizes = {name: dict(model.named_parameters())[name].numel() for name in names}
-    rounds = schedule.rounds_to(density, shares=schedule.shares(sizes))
-    return replace(config, search=replace(search, rounds=rounds))
+    plan = _plan(config, vocab_size=vocab_size)
+    shares, floor = plan.shares(), plan.floor()
+    if 0 < density < floor and plan.schedule.asymptote(shares=shares) < floor:
+        level, nearest = next(
+            (level, mask.density)
+            for level, mask in enumerate(plan.masks(rounds=MAX_LEVELS))
+            if mask.density <= floor or level == MAX_LEVELS
+        )
+        reachable = math.ceil(nearest * 1e4) / 1e4
+        raise ConfigError(
+            f"target density {density:.4g} is unreachable: {_floor_text(config, floor)}; level {level} keeps "
+            f"{nearest:.2%}",
+            hint=f"ask for a density of {reachable} ({level} rounds){_way_out(config)}",
+        )
+    rounds = plan.schedule.rounds_to(density, shares=shares)
+    if floor > 0:  # cells are coarse, so that the floor may come a round sooner than the schedule says
+        rounds = len(list(plan.masks(rounds=rounds))) - 1
+    return replace(config, search=replace(config.search, rounds=rounds))
+
+
+def _floor_text(config, floor):
+    return f"{config.search.granularity} granularity keeps at least {floor:.2%} of the prunable weights"
+
+
+def _way_out(config):
+    is_unit = config.search.granularity == "unit"
+    return ", or let whole modules go (--set search.can_remove_groups=true)" if is_unit else ""

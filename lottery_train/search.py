@@ -11,66 +11,15 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lottery_train.config import RunConfig
-from lottery_train.distributed import Process
-from lottery_train.errors import ConfigError, TicketError
+from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
-from lottery_train.metrics import Metrics
-from lottery_train.models.build import build_model, dense_config
-from lottery_train.pruning import make_criterion, make_granularity, make_schedule, prunable_names, prune
-from lottery_train.speech import Speech
+from lottery_train.models.build import build_model
+from lottery_train.pruning import prune
 from lottery_train.ticket import Ticket, is_ticket, load_ticket, save_ticket
 from lottery_train.trainer import Trainer
-from runtime.files import read_json, write_json
+from runtime.files import sha256_file
 
 _FINE_TUNING_SHARE = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A run directory and everything that its levels share.
-
-    Args:
-        config: RunConfig.
-        out: run directory.
-        speech: Speech.
-        metrics: Metrics.
-        process: Process.
-    """
-
-    config: object
-    out: Path
-    speech: Speech
-    metrics: Metrics
-    process: Process
-
-    @property
-    def rewind_path(self):
-        """The rewind point that every level starts from."""
-        return self.out / "rewind.safetensors"
-
-    def level_folder(self, level):
-        """Where a level's ticket lies."""
-        return self.out / f"level_{level:02d}"
-
-    def dense_config(self):
-        """Return the ConformerConfig of level 0."""
-        return dense_config(self.config.model, vocab_size=len(self.speech.tokenizer))
-
-    def pruning(self, model, *, criterion=None):
-        """Return (criterion, granularity, schedule) of this run for a model."""
-        search = self.config.search
-        return (
-            make_criterion(criterion or search.criterion, seed=self.config.train.seed),
-            make_granularity(search.granularity, groups=model.unit_groups()),
-            make_schedule(search.schedule, rate=search.rate, decay=search.decay),
-        )
-
-    def dense_mask(self, model):
-        """Return the mask that keeps all prunable weights of a model."""
-        _, granularity, _ = self.pruning(model)
-        names = prunable_names(model, scope=self.config.search.scope)
-        return granularity.dense_mask(dict(model.named_parameters()), names=names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,30 +39,6 @@ class Start:
     is_fine_tuning: bool = False
 
 
-def open_run(out, *, config, speech, process):
-    """Make or reopen a run directory.
-
-    Raises:
-        ConfigError: the directory holds a run with other settings (more rounds are fine).
-    """
-    path = Path(out) / "config.json"
-    if path.exists():
-        found = RunConfig.from_json(read_json(path))
-        if not _same_dense(found, config) or replace(found.search, rounds=0) != replace(config.search, rounds=0):
-            raise ConfigError(
-                f"{path}: this run was made with other settings", hint="choose another --out, or remove the run"
-            )
-    if process.is_first:
-        write_json(path, config.to_json())
-    metrics = Metrics(out, is_writer=process.is_first)
-    return Run(config=config, out=Path(out), speech=speech, process=process, metrics=metrics)
-
-
-def _same_dense(first, second):
-    """Tell whether two RunConfigs train the same level 0."""
-    return (first.data, first.model, first.train) == (second.data, second.model, second.train)
-
-
 def search(run):
     """Find a ticket of every level, from dense to `config.search.rounds`; finished levels are skipped.
 
@@ -121,14 +46,14 @@ def search(run):
         list of ticket folders, level 0 first.
     """
     model = build_model(run.dense_config(), seed=run.config.train.seed)
-    mask = run.dense_mask(model)
+    dense_mask = run.dense_mask(model)
     criterion, granularity, schedule = run.pruning(model)
     train_ticket(
         run,
         run.level_folder(0),
         level=0,
         config=run.dense_config(),
-        mask=mask,
+        mask=dense_mask,
         start=first_start(run),
         epochs=run.config.train.epochs,
         keeps_rewind_point=True,
@@ -136,9 +61,10 @@ def search(run):
     for level in range(1, run.config.search.rounds + 1):
         if not is_ticket(run.level_folder(level)):
             parent = load_ticket(run.level_folder(level - 1))
+            # A level 0 taken from another run carries the mask of that run's granularity.
             mask = prune(
                 parent.weights,
-                parent.mask,
+                parent.mask if level > 1 else dense_mask,
                 criterion=criterion,
                 granularity=granularity,
                 schedule=schedule,
@@ -186,7 +112,11 @@ def train_ticket(
         seed_offset: added to the seed of the drawn weights (a control with other weights).
         keeps_rewind_point: whether this training writes the run's rewind point.
     """
+    work = folder.with_name(f"{folder.name}.work")
     if is_ticket(folder):
+        if run.process.is_first:
+            # A kill between writing the ticket and clearing up leaves it behind.
+            shutil.rmtree(work, ignore_errors=True)
         return
     settings = run.config.train
     if start.is_fine_tuning:
@@ -204,7 +134,7 @@ def train_ticket(
         model=model,
         speech=run.speech,
         config=settings,
-        folder=folder.with_name(f"{folder.name}.work"),
+        folder=work,
         epochs=epochs,
         mask=mask,
         rewind_step=rewind_step if keeps_rewind_point else None,
@@ -214,7 +144,7 @@ def train_ticket(
         process=run.process,
     )
     if start.rewind is not None:
-        trainer.start_from(start.rewind, has_moments=True)
+        trainer.start_from(start.rewind)
     weights = trainer.run()
     if keeps_rewind_point and rewind_step is not None and not run.rewind_path.exists():
         raise ConfigError(f"the dense training ended before step {rewind_step}", hint="rewind to an earlier step")
@@ -240,10 +170,19 @@ def train_ticket(
             "granularity": run.config.search.granularity,
             "epochs": epochs,
             "search": run.config.to_json()["search"],
+            "train": run.config.to_json()["train"],
+            "pretrained": _origin(start.pretrained),
             "metrics": {split: score.to_json() for split, score in scores.items()},
         }
         save_ticket(folder, config=config, weights=weights, mask=mask, tokenizer=run.speech.tokenizer, record=record)
     trainer.clear()
+
+
+def _origin(ticket):
+    """Return what a ticket's record says of the ticket it started from, or None."""
+    if ticket is None:
+        return None
+    return {"corpus": ticket.record["corpus"], "ticket_sha256": sha256_file(ticket.folder / "ticket.json")}
 
 
 def adopt_weights(model, ticket):
@@ -259,27 +198,3 @@ def adopt_weights(model, ticket):
         raise ConfigError(f"{ticket.folder}: no tensor has the name and shape of one of this model's")
     model.load_state_dict(fitting, strict=False)
     print(f"{len(fitting)} of {len(shapes)} tensors start from {ticket.folder}", file=sys.stderr)
-
-
-def reuse_dense(run, source):
-    """Take level 0 and the rewind point of another run with the same data, model and training.
-
-    Raises:
-        TicketError: the other run has no finished level 0, or was made with other settings.
-    """
-    source = Path(source)
-    if is_ticket(run.level_folder(0)):
-        return
-    load_ticket(source / "level_00")
-    found = RunConfig.from_json(read_json(source / "config.json"))
-    if not _same_dense(found, run.config):
-        raise TicketError(f"{source}: its dense model was trained with other settings", hint="train level 0 here")
-    rewinds = [(search.rewind, search.rewind_steps) for search in (found.search, run.config.search)]
-    needs_point = run.config.search.rewind in ("init", "step")
-    if needs_point and rewinds[0] != rewinds[1]:
-        raise TicketError(f"{source}: its rewind point is another one", hint="train level 0 here")
-    if run.process.is_first:
-        if needs_point:
-            shutil.copy(source / "rewind.safetensors", run.rewind_path)
-        shutil.copytree(source / "level_00", run.level_folder(0))
-    run.process.barrier()

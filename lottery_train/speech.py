@@ -5,10 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from lottery_train.corpora import check_characters, find_corpus, read_manifest
-from lottery_train.dataset import Dataset, load_dataset, training_variants
+from lottery_train.dataset import Dataset, Recipe, load_dataset
 from lottery_train.errors import CorpusError
 from lottery_train.tokenization import build_tokens, encoder
 from runtime.files import write_atomic
@@ -74,17 +72,8 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
             raise CorpusError(
                 f"{corpus.splits[split]}: no usable utterance; the first skipped: {[*skipped, *unspelled][:1]}"
             )
-        augmentation = (
-            {
-                "variants": training_variants(data),
-                "noise": data.noise,
-                "noise_snrs_db": data.noise_snrs_db,
-                "dtype": np.float16,
-            }
-            if is_train
-            else {}
-        )
-        splits[split] = load_dataset(usable, skipped=[*skipped, *unspelled], seed=seed, name=split, **augmentation)
+        recipe = Recipe.for_training(data, seed=seed) if is_train else None
+        splits[split] = load_dataset(usable, recipe=recipe, skipped=[*skipped, *unspelled], name=split)
         if is_first:
             _report_skipped(split, splits[split])
     model = model_path.read_bytes() if model_path.exists() else None

@@ -9,7 +9,6 @@ import math
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,35 +22,13 @@ from lottery_train.checkpoint import average_weights, load_checkpoint, save_chec
 from lottery_train.distributed import has_fast_bfloat16
 from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
+from lottery_train.learning_rate import learning_rate
 from lottery_train.objective import CtcObjective
+from lottery_train.position import Position
 from runtime.files import write_atomic
 
 _CHECKPOINT_INTERVAL_S = 30
 _MAX_SKIPPED_STEPS = 20
-
-
-@dataclass(kw_only=True)
-class Position:
-    """Where a training stands: what a checkpoint holds beside tensors.
-
-    Args:
-        epoch, batch: next batch to train on.
-        step: optimiser steps done since the first weights.
-        loss_sum, character_loss_sum, num_steps: of the running epoch.
-        best_loss: lowest mean character loss of an epoch so far (steers the augmentation).
-        best: [dev WER, dev loss, file name] of the checkpoints that will be averaged, best first.
-        num_bad: steps in a row whose gradient was not finite.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    character_loss_sum: float = 0.0
-    num_steps: int = 0
-    best_loss: float = math.inf
-    best: list
-    num_bad: int = 0
 
 
 class Trainer:
@@ -91,6 +68,7 @@ class Trainer:
         self.objective = CtcObjective(
             model, num_characters=len(speech.characters), character_weight=config.character_weight, seed=config.seed
         ).to(process.device)
+        self._last_wer = "-"
         self.optimizer = torch.optim.AdamW(
             self.objective.parameters(),
             lr=config.learning_rate,
@@ -98,7 +76,7 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.position = Position(best=[])
+        self.position = Position(best=[], world_size=process.world_size)
         is_bfloat16 = config.precision == "bfloat16" or config.precision == "auto" and has_fast_bfloat16(process.device)
         self._autocast_dtype = torch.bfloat16 if is_bfloat16 else None
         self._forward = DistributedDataParallel(self.objective) if process.world_size > 1 else self.objective
@@ -107,15 +85,27 @@ class Trainer:
     def _checkpoint(self):
         return self.folder / "checkpoint.safetensors"
 
-    def start_from(self, path, *, has_moments):
-        """Take weights (and optimiser moments and position) from a rewind point.
+    def start_from(self, path):
+        """Take weights, optimiser moments and position from a rewind point.
 
-        Args:
-            has_moments: True rewinds the optimiser and the schedule too; False takes the weights alone.
+        Raises:
+            ConfigError: the point lies at or beyond the end of this training's schedule.
         """
-        state = load_checkpoint(path, model=self.objective, optimizer=self.optimizer if has_moments else None)
-        if has_moments:
-            self.position = Position(**{**state, "best": []})
+        self._restore(path)
+        self.position.best = []
+        if self.position.epoch >= self.epochs:
+            raise ConfigError(
+                f"{self.label}: the rewind point lies in epoch {self.position.epoch}, the level ends at {self.epochs}",
+                hint="rewind to fewer steps (--rewind-steps), or train levels longer (--level-epochs)",
+            )
+
+    def _restore(self, path):
+        self.position = Position(**load_checkpoint(path, model=self.objective, optimizer=self.optimizer))
+        if self.position.world_size != self.process.world_size:
+            raise ConfigError(
+                f"{path}: begun with {self.position.world_size} processes, now there are {self.process.world_size}",
+                hint="start it with as many processes as before",
+            )
 
     def run(self):
         """Train to the end, resuming from the folder's checkpoint where there is one, and average the best checkpoints.
@@ -127,9 +117,7 @@ class Trainer:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
-            self.position = Position(
-                **load_checkpoint(self._checkpoint, model=self.objective, optimizer=self.optimizer)
-            )
+            self._restore(self._checkpoint)
         self.metrics.rewind(level=self.label, step=self.position.step)
         self._apply_mask()
         self._save_rewind_point()
@@ -164,34 +152,49 @@ class Trainer:
         self.model.train()
         while position.batch < len(mine):
             progress = position.epoch + position.batch / len(mine)
-            loss, character_loss, batch_audio_s = self._step(mine[position.batch], progress)
-            position.batch += 1
-            position.step += 1
-            position.loss_sum += loss
-            position.character_loss_sum += character_loss
-            position.num_steps += 1
-            audio_s += batch_audio_s * self.process.world_size
+            *losses, batch_audio_s = self._step(mine[position.batch], progress)
+            # One sum keeps every process at the same position, augmentation included; the first one's clock decides.
+            is_due = self.process.is_first and time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
+            *losses, batch_audio_s, is_due = self.process.sum([*losses, batch_audio_s, is_due])
+            self._count(losses)
+            audio_s += batch_audio_s
             self._save_rewind_point()
             bar.update(progress - bar.n)
             bar.set_postfix(
-                loss=f"{position.loss_sum / position.num_steps:.3f}",
-                wer=self._last_wer(),
+                loss=f"{position.loss_sum / max(position.num_steps, 1):.3f}",
+                wer=self._last_wer,
                 speed=f"{audio_s / (time.monotonic() - started_at):.0f}x",
                 refresh=False,
             )
-            if time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S:
+            if is_due:
                 self._save()
                 saved_at = time.monotonic()
         self._finish_epoch(audio_s / max(time.monotonic() - started_at, 1e-9))
         self._save()
 
+    def _count(self, losses):
+        """Move on by one step, with the sums over processes of its losses."""
+        position = self.position
+        position.batch, position.step = position.batch + 1, position.step + 1
+        if position.num_bad:
+            position.num_skipped += 1
+            return
+        loss, character_loss = (value / self.process.world_size for value in losses)
+        position.loss_sum += loss
+        position.character_loss_sum += character_loss
+        position.num_steps += 1
+
     def _finish_epoch(self, audio_s_per_s):
         position = self.position
-        loss = position.loss_sum / position.num_steps
-        position.best_loss = min(position.best_loss, position.character_loss_sum / position.num_steps)
-        position.epoch, position.batch, position.num_steps = position.epoch + 1, 0, 0
+        num_steps = max(position.num_steps, 1)
+        loss = position.loss_sum / num_steps
+        if position.num_steps:
+            position.best_loss = min(position.best_loss, position.character_loss_sum / num_steps)
+        values = {"epoch": position.epoch + 1, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
+        if position.num_skipped:
+            values["skipped_steps"] = position.num_skipped
+        position.epoch, position.batch, position.num_steps, position.num_skipped = position.epoch + 1, 0, 0, 0
         position.loss_sum = position.character_loss_sum = 0.0
-        values = {"epoch": position.epoch, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
         every = max(1, round(self.epochs / (2 * self.config.num_evaluations)))
         if position.epoch == self.epochs or position.epoch % every == 0:
             score = evaluate(
@@ -203,6 +206,7 @@ class Trainer:
                 device=self.process.device,
             )
             values |= {"dev_wer": score.wer, "dev_cer": score.cer, "dev_loss": score.loss}
+            self._last_wer = f"{score.wer:.1%}"
             self._keep_best(score)
             if self.process.is_first and not sys.stderr.isatty():
                 print(
@@ -221,9 +225,6 @@ class Trainer:
         self.process.barrier()
         ranked = sorted([*self.position.best, [score.wer, score.loss, name]])
         self.position.best = ranked[: self.config.average_best]
-
-    def _last_wer(self):
-        return f"{self.position.best[0][0]:.1%}" if self.position.best else "-"
 
     def _step(self, examples, progress):
         config, position = self.config, self.position
@@ -259,7 +260,6 @@ class Trainer:
                     f"{self.label}: the gradient was not finite for {position.num_bad} steps in a row",
                     hint="lower the learning rate, or train with precision float32",
                 )
-            loss = character_loss = torch.zeros(())
         return float(loss.detach()), float(character_loss), batch.audio_s
 
     def _augmentation_share(self):
@@ -301,9 +301,3 @@ class Trainer:
             disable=is_hidden,
         ) as bar:
             yield bar
-
-
-def learning_rate(config, progress, *, epochs):
-    """Return the learning rate at a position in epochs: linear warm-up, then cosine to zero."""
-    warm_up = min(1.0, (progress + 0.01) / config.warmup_epochs) if config.warmup_epochs else 1.0
-    return config.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, progress / epochs)))

@@ -19,8 +19,8 @@ from lottery_train.distributed import Process
 from lottery_train.errors import ConfigError, TicketError
 from lottery_train.evaluate import paired_difference, score_texts
 from lottery_train.models import build_model
-from lottery_train.search import open_run, reuse_dense, search
-from lottery_train.speech import prepare_speech
+from lottery_train.run import open_run, reuse_dense
+from lottery_train.search import search
 from lottery_train.ticket import load_ticket
 from tests.lottery_train.tiny import tiny_run, write_tones
 
@@ -35,10 +35,7 @@ def tones(tmp_path_factory):
 
 
 def start_run(tones, out, **changes):
-    config = tiny_run(**changes)
-    out.mkdir(parents=True, exist_ok=True)
-    speech = prepare_speech(config.data, out=out, seed=0, data_dir=tones)
-    return open_run(out, config=config, speech=speech, process=Process())
+    return open_run(out, config=tiny_run(**changes), data_dir=tones, process=Process())
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +58,7 @@ def test_levels_start_from_the_rewind_point_under_their_mask(finished, monkeypat
     monkeypatch.setattr("lottery_train.trainer.Trainer.run", stop)
     more = replace(finished.config, search=replace(finished.config.search, rounds=3))
     with pytest.raises(KeyboardInterrupt):
-        search(open_run(finished.out, config=more, speech=finished.speech, process=Process()))
-    open_run(finished.out, config=finished.config, speech=finished.speech, process=Process())
+        search(replace(finished, config=more))
     parent = load_ticket(finished.level_folder(2))
     kept = 0
     for name, value in starts[0].items():
@@ -93,10 +89,10 @@ def test_a_finished_level_is_not_trained_again(finished, monkeypatch):
     assert [folder.name for folder in search(finished)] == ["level_00", "level_01", "level_02"]
 
 
-def test_other_settings_are_refused_but_more_rounds_are_not(finished):
+def test_other_settings_are_refused_but_more_rounds_are_not(finished, tones):
     other = replace(finished.config, train=replace(finished.config.train, epochs=9))
     with pytest.raises(ConfigError, match="other settings") as caught:
-        open_run(finished.out, config=other, speech=finished.speech, process=Process())
+        open_run(finished.out, config=other, data_dir=tones, process=Process())
     assert "--out" in caught.value.hint
     assert RunConfig.from_json(json.loads((finished.out / "config.json").read_text())) == finished.config
 
@@ -117,9 +113,42 @@ def test_controls_share_the_tickets_size(finished):
         train_control(finished, "random-ticket", level=7)
 
 
+def test_random_pruning_starts_from_weights_that_no_mask_has_zeroed(tones, tmp_path, finished, monkeypatch):
+    run = start_run(tones, tmp_path / "run", rewind="learning-rate", rounds=2, level_epochs=1)
+    reuse_dense(run, finished.out)
+    search(run)
+    starts = []
+
+    def stop(trainer):
+        trainer._apply_mask()
+        starts.append(trainer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lottery_train.trainer.Trainer.run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_control(run, "random-pruning", level=2)
+    weights = dict(starts[0].model.named_parameters())
+    for name, keep in starts[0].mask.items():
+        assert weights[name][keep].ne(0).all(), name
+    assert starts[0].epochs == 2, "as many epochs as the two levels had together"
+
+
+def test_a_rewind_point_beyond_the_level_is_refused(tones, tmp_path):
+    run = start_run(tones, tmp_path / "run", rewind_steps=7, level_epochs=1)
+    with pytest.raises(ConfigError, match="rewind point") as caught:
+        search(run)
+    assert "--rewind-steps" in caught.value.hint
+
+
+def test_other_data_under_the_same_run_is_refused(finished, tmp_path):
+    other = write_tones(tmp_path / "tones", seed=5)
+    with pytest.raises(ConfigError, match="other data"):
+        open_run(finished.out, config=finished.config, data_dir=other, process=Process())
+
+
 @pytest.mark.parametrize("rewind", ["init", "learning-rate", "none"])
 def test_every_rewinding_and_granularity_searches(tones, tmp_path, rewind, finished):
-    granularity = {"init": "unit", "learning-rate": "block:1x4", "none": "block:4x4"}[rewind]
+    granularity = {"init": "block:1x4", "learning-rate": "unit", "none": "block:4x4"}[rewind]
     run = start_run(tones, tmp_path / "run", rewind=rewind, granularity=granularity, level_epochs=1)
     if rewind == "init":
         with pytest.raises(TicketError, match="rewind point"):
@@ -146,10 +175,9 @@ def test_a_run_can_start_from_another_corpus_s_ticket(finished, tones, tmp_path,
     monkeypatch.setattr("lottery_train.trainer.Trainer.run", stop)
     source = finished.level_folder(0)
     config = replace(finished.config, train=replace(finished.config.train, init_from=str(source), seed=7))
-    (tmp_path / "run").mkdir()
-    speech = prepare_speech(replace(config.data, tokens="bpe:8"), out=tmp_path / "run", seed=0, data_dir=tones)
+    config = replace(config, data=replace(config.data, tokens="bpe:8"))
     with pytest.raises(KeyboardInterrupt):
-        search(open_run(tmp_path / "run", config=config, speech=speech, process=Process()))
+        search(open_run(tmp_path / "run", config=config, data_dir=tones, process=Process()))
     pretrained = load_ticket(source).weights
     for name, value in starts[0].items():
         is_adopted = not name.startswith(("head.", "subsampling.mean", "subsampling.inverse_std"))
