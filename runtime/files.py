@@ -21,6 +21,9 @@ _HINTS = {
     errno.EEXIST: "a file stands where a directory is needed: choose another output directory",
 }
 
+# What renaming onto a directory that holds something says; it depends on the file system.
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
+
 
 @contextlib.contextmanager
 def explain_os_errors(path):
@@ -45,8 +48,8 @@ def sha256_file(path):
     return digest.hexdigest()
 
 
-def sync_directory(path):
-    """Make the names in a directory durable."""
+def sync(path):
+    """Make the content of a file, or the names in a directory, durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -76,7 +79,7 @@ def write_atomic(path, data):
         except BaseException:
             os.unlink(temporary)
             raise
-        sync_directory(path.parent)
+        sync(path.parent)
 
 
 def write_json(path, value):
@@ -104,26 +107,60 @@ def read_json(path):
 def atomic_directory(path):
     """Yield a temporary sibling directory that becomes `path` when the block succeeds.
 
-    An existing `path` is replaced. On any error nothing of the temporary directory stays.
+    A `path` that existed before is replaced: moved aside, and deleted once the new one stands in its place; a crash in
+    between leaves both under hidden names beside it. A `path` that another process finished meanwhile stays, and this
+    one's work is dropped: nobody's finished directory is deleted. On any error nothing of the temporary directory
+    stays.
 
     Raises:
         LotteryError: disk full, no permission, or a file stands where a directory is needed.
     """
-    path = Path(path)
     with explain_os_errors(path):
+        # A link to a directory stays a link.
+        path = Path(path).resolve()
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        replaced = _identity(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
             os.chmod(temporary, 0o755)
             yield temporary
-            for file in temporary.rglob("*"):
-                sync_directory(file)
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(temporary, path)
-        except BaseException:
+            for inside in (*temporary.rglob("*"), temporary):
+                sync(inside)
+            _put_in_place(temporary, path, replaced=replaced)
+        finally:
+            # Gone already where it was put in place.
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        sync_directory(path.parent)
+
+
+def _identity(path):
+    """Return what tells one directory from a later one of the same name; None where there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _put_in_place(temporary, path, *, replaced):
+    """Rename a finished directory to `path`, in the place of the directory with the identity `replaced` alone."""
+    aside = Path(f"{temporary}.old")
+    try:
+        if replaced is not None and _identity(path) == replaced:
+            # Another process may move it aside just now, too.
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, aside)
+        # Unless another process put its own there between the look and the move.
+        if _identity(aside) in (None, replaced):
+            try:
+                os.rename(temporary, path)
+            except OSError as error:
+                if error.errno not in _OCCUPIED:
+                    raise
+    finally:
+        if aside.exists() and not path.exists():
+            os.rename(aside, path)
+    sync(path.parent)
+    if _identity(aside) == replaced:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -3,9 +3,13 @@
 import errno
 import hashlib
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from runtime import files
 from runtime.errors import LotteryError
 from runtime.files import atomic_directory, read_json, sha256_file, write_atomic, write_json
 
@@ -81,3 +85,122 @@ def test_atomic_directory_leaves_nothing_after_an_error(tmp_path):
     with pytest.raises(RuntimeError):
         killed()
     assert os.listdir(tmp_path) == []
+
+
+def write_directory(path, content):
+    with atomic_directory(path) as partial:
+        (partial / "file").write_text(content)
+
+
+def contents(folder):
+    """Return {name: content of its `file`} of the directories in a folder."""
+    return {each.name: (each / "file").read_text() for each in Path(folder).iterdir()}
+
+
+def test_a_directory_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    write_directory(tmp_path / "bundle", "old")
+    rename = os.rename
+
+    def fail(source, target):
+        if Path(target).name == "bundle" and not str(source).endswith(".old"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(LotteryError, match="Input/output error"):
+        write_directory(tmp_path / "bundle", "new")
+    assert contents(tmp_path) == {"bundle": "old"}
+
+
+def test_ctrl_c_while_directories_change_places_leaves_the_old_one(tmp_path, monkeypatch):
+    write_directory(tmp_path / "bundle", "old")
+    rename = os.rename
+
+    def interrupt_once(source, target):
+        rename(source, target)
+        monkeypatch.setattr(os, "rename", rename)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", interrupt_once)
+    with pytest.raises(KeyboardInterrupt):
+        write_directory(tmp_path / "bundle", "new")
+    assert contents(tmp_path) == {"bundle": "old"}
+
+
+@pytest.mark.parametrize("num_renames", [0, 1, 2])
+def test_a_crash_at_any_rename_loses_neither_directory(tmp_path, num_renames):
+    write_directory(tmp_path / "bundle", "old")
+    program = f"""
+import os, pathlib, sys
+from runtime import files
+renames, rename = [], os.rename
+def crash(source, target):
+    if len(renames) == {num_renames}:
+        os._exit(9)
+    renames.append(source)
+    rename(source, target)
+os.rename = crash
+files.shutil.rmtree = lambda *_, **__: os._exit(9)
+with files.atomic_directory(sys.argv[1]) as partial:
+    (partial / "file").write_text("new")
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "bundle")]
+    assert subprocess.run(command, env=os.environ | {"PYTHONPATH": os.getcwd()}).returncode == 9
+    found = contents(tmp_path)
+    assert sorted(found.values()) == ["new", "old"]
+    assert found.get("bundle") == {0: "old", 1: None, 2: "new"}[num_renames]
+
+
+@pytest.mark.parametrize("has_old", [False, True])
+def test_the_directory_that_another_process_finished_first_stays(tmp_path, has_old):
+    path = tmp_path / "bundle"
+    if has_old:
+        write_directory(path, "old")
+    with atomic_directory(path) as slow:
+        (slow / "file").write_text("slow")
+        write_directory(path, "fast")
+        finished = path.stat().st_ino
+    assert path.stat().st_ino == finished
+    assert contents(tmp_path) == {"bundle": "fast"}
+
+
+def test_a_directory_finished_at_the_last_moment_stays_too(tmp_path, monkeypatch):
+    path = tmp_path / "bundle"
+    write_directory(path, "old")
+    rename = os.rename
+
+    def other_is_faster(source, target):
+        monkeypatch.setattr(os, "rename", rename)
+        write_directory(path, "fast")
+        rename(source, target)
+
+    with atomic_directory(path) as slow:
+        (slow / "file").write_text("slow")
+        monkeypatch.setattr(os, "rename", other_is_faster)
+    assert contents(tmp_path) == {"bundle": "fast"}
+
+
+def test_everything_inside_a_directory_is_made_durable_before_it_appears(tmp_path, monkeypatch):
+    synced, path, sync = set(), tmp_path / "bundle", files.sync
+
+    def note(synced_path):
+        sync(synced_path)
+        synced.add(os.stat(synced_path).st_ino)
+        if not path.exists():
+            before.update(synced)
+
+    before = set()
+    monkeypatch.setattr(files, "sync", note)
+    with atomic_directory(path) as partial:
+        (partial / "sub").mkdir()
+        (partial / "sub" / "file").write_text("x")
+    assert before == {each.stat().st_ino for each in (path, path / "sub", path / "sub" / "file")}
+    assert tmp_path.stat().st_ino in synced
+
+
+def test_a_linked_directory_stays_a_link(tmp_path):
+    write_directory(tmp_path / "real", "old")
+    (tmp_path / "alias").symlink_to("real")
+    write_directory(tmp_path / "alias", "new")
+    assert (tmp_path / "alias").is_symlink()
+    assert contents(tmp_path) == {"real": "new", "alias": "new"}
