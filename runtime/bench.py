@@ -20,10 +20,18 @@ from runtime.comparison import (
     sort_rows,
 )
 from runtime.errors import LotteryError, require_extra
-from runtime.files import write_atomic, write_json
+from runtime.files import require_writable, write_atomic, write_json
 from runtime.machine import describe_machine, machine_line
 from runtime.manifest import Manifest
-from runtime.measurement import Candidate, Conditions, load_clip, measure_clips, measure_footprint, measure_paced
+from runtime.measurement import (
+    Candidate,
+    Conditions,
+    load_clip,
+    measure_clips,
+    measure_footprint,
+    measure_paced,
+    require_chunks,
+)
 from runtime.options import create_parser, positive_int
 from runtime.plots import EXTRA, Section, html_report, line_figure, save_png
 from runtime.session import BACKENDS, choose_precision
@@ -45,13 +53,17 @@ def main(argv=None):
 
 def _main(argv):
     arguments = _parse(argv)
+    # What would fail after minutes of measuring fails now.
     if arguments.plot or arguments.html:
-        # Now, not after minutes of measuring.
         require_extra("matplotlib", extra=EXTRA)
+    outputs = [path for path in (arguments.json, arguments.plot, arguments.html) if path]
+    for path in outputs:
+        require_writable(path)
     conditions = Conditions(threads=arguments.threads, backend=arguments.backend, audio=arguments.audio)
-    if arguments.audio:
-        load_clip(arguments.audio)
+    samples = load_clip(arguments.audio)
     rows = find_rows(arguments.bundles, precisions=arguments.precision)
+    for row in rows:
+        require_chunks(samples, chunk_frames=row["chunk_frames"], bundle=row["path"])
     if arguments.plot and not any(row["num_nonzeros"] for row in rows):
         raise LotteryError(
             "nothing to plot: no bundle tells its number of weights",
@@ -77,7 +89,7 @@ def _main(argv):
         save_png(latency_figure(rows), arguments.plot)
     if arguments.html:
         write_atomic(arguments.html, result_html(result))
-    for path in filter(None, (arguments.json, arguments.plot, arguments.html)):
+    for path in outputs:
         print(f"wrote {path}", file=sys.stderr)
     return 0
 

@@ -31,6 +31,7 @@ def describe_bundle(path, *, manifest, precision):
         "path": str(path),
         "kind": _kind(told),
         "precision": precision,
+        "chunk_frames": manifest.chunk_frames,
         **{name: _figure(told.get(name)) for name in ("density", "level", "num_weights", "num_nonzeros")},
         "told_test_wer": _told_test_wer(told),
         "model_sha256": model.sha256,

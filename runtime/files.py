@@ -17,6 +17,7 @@ _HINTS = {
     errno.EACCES: "check the permissions, or choose another output directory",
     errno.EPERM: "check the permissions, or choose another output directory",
     errno.EROFS: "the file system is read-only: choose another output directory",
+    errno.EISDIR: "a directory stands where a file is needed: choose another name",
     errno.ENOTDIR: "a file stands where a directory is needed: choose another output directory",
     errno.EEXIST: "a file stands where a directory is needed: choose another output directory",
 }
@@ -80,6 +81,22 @@ def write_atomic(path, data):
             os.unlink(temporary)
             raise
         sync(path.parent)
+
+
+def require_writable(path):
+    """Find out now, without leaving a trace, whether write_atomic(path) will be allowed to write later.
+
+    Raises:
+        LotteryError: no permission, a directory of that name, or a file stands where a directory is needed.
+    """
+    path = Path(path)
+    with explain_os_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        # The nearest folder that is there; write_atomic will make the others.
+        parent = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=parent):
+            pass
 
 
 def write_json(path, value):

@@ -1,7 +1,8 @@
 """Measurements in a process of their own, where threads are fixed before numpy starts and memory is the model's own.
 
-The parent calls `measure_clips`, `measure_paced` and `measure_footprint`; the child is `python -m runtime.measurement`,
-which reads one job as JSON from stdin and writes one answer as JSON to stdout. Progress goes to stderr.
+The parent calls `measure_clips`, `measure_paced` and `measure_footprint`; the child is
+`python -P -m runtime.measurement`, which reads one job as JSON from stdin and writes one answer as JSON to stdout.
+Progress goes to stderr.
 """
 
 import json
@@ -15,6 +16,8 @@ from pathlib import Path
 from runtime.errors import LotteryError
 
 MAX_AUDIO_S = 60.0
+# Fewer, and a percentile of their times says nothing.
+MIN_CHUNKS = 3
 _PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 # The libraries that numpy's matrix product may come from.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -83,7 +86,8 @@ def _run(candidates, **job):
     threads = {name: str(job["conditions"]["threads"]) for name in _THREAD_VARIABLES}
     path = os.pathsep.join(filter(None, [str(_PACKAGE_PARENT), os.environ.get("PYTHONPATH")]))
     child = subprocess.run(
-        [sys.executable, "-m", "runtime.measurement"],
+        # -P keeps the user's folder off the module path: a folder named runtime/ there must not become this package.
+        [sys.executable, "-P", "-m", "runtime.measurement"],
         input=json.dumps(job),
         stdout=subprocess.PIPE,
         text=True,
@@ -130,15 +134,41 @@ def load_clip(audio):
     return np.asarray(soxr.resample(np.concatenate(kept), blocks.sample_rate_hz, SAMPLE_RATE_HZ), np.float32)
 
 
-def _open(candidate, *, conditions):
+def require_chunks(samples, *, chunk_frames, bundle):
+    """Refuse a clip that would leave too few chunks to time.
+
+    Args:
+        samples: float32 (n,), 16 kHz mono.
+        chunk_frames: encoder frames a chunk of the bundle.
+        bundle: its path, for the message.
+    Raises:
+        LotteryError: fewer than MIN_CHUNKS would be complete before the clip ends.
+    """
+    from runtime.features import ENCODER_FRAME_MS, SAMPLE_RATE_HZ
+
+    chunk_s = chunk_frames * ENCODER_FRAME_MS / 1000
+    audio_s = len(samples) / SAMPLE_RATE_HZ
+    # The first chunk ends a little after its own length: its last frame looks ahead.
+    needed_s = (MIN_CHUNKS + 1) * chunk_s
+    if audio_s < needed_s:
+        can_be_longer = needed_s <= MAX_AUDIO_S
+        raise LotteryError(
+            f"{bundle}: {audio_s:.2f} s of audio, chunks of {chunk_s:g} s need {needed_s:g} s or more to be timed",
+            hint="give a longer clip with --audio" if can_be_longer else "export it with a shorter --chunk-ms",
+        )
+
+
+def _open(candidate, *, conditions, samples):
     from runtime.recognizer import Recognizer
 
-    return Recognizer(
+    recognizer = Recognizer(
         candidate["bundle"],
         precision=candidate["precision"],
         backend=conditions["backend"],
         num_threads=conditions["threads"],
     )
+    require_chunks(samples, chunk_frames=recognizer.manifest.chunk_frames, bundle=candidate["bundle"])
+    return recognizer
 
 
 def _clips(job):
@@ -147,7 +177,9 @@ def _clips(job):
     from runtime.latency import time_interleaved
 
     samples = load_clip(job["conditions"]["audio"])
-    recognizers = [_open(candidate, conditions=job["conditions"]) for candidate in job["candidates"]]
+    recognizers = [
+        _open(candidate, conditions=job["conditions"], samples=samples) for candidate in job["candidates"]
+    ]
     with tqdm(total=job["repeats"], desc="timing", unit="round", disable=not sys.stderr.isatty()) as progress:
         timings = time_interleaved(
             recognizers,
@@ -167,7 +199,7 @@ def _paced(job):
     samples = load_clip(job["conditions"]["audio"])
     timings = []
     for candidate in tqdm(job["candidates"], desc="real-time stream", unit="bundle", disable=not sys.stderr.isatty()):
-        recognizer = _open(candidate, conditions=job["conditions"])
+        recognizer = _open(candidate, conditions=job["conditions"], samples=samples)
         time_clip(recognizer, samples=samples)
         timings.append(asdict(time_paced(recognizer, samples=samples)))
     return timings
@@ -181,7 +213,7 @@ def _footprint(job):
     samples = load_clip(job["conditions"]["audio"])
     imports_rss_bytes = peak_rss_bytes()
     start = time.perf_counter()
-    recognizer = _open(job["candidates"][0], conditions=job["conditions"])
+    recognizer = _open(job["candidates"][0], conditions=job["conditions"], samples=samples)
     load_s = time.perf_counter() - start
     time_clip(recognizer, samples=samples)
     return {"load_s": load_s, "peak_rss_bytes": peak_rss_bytes(), "imports_rss_bytes": imports_rss_bytes}

@@ -15,12 +15,12 @@ from runtime.bench import find_rows, main
 from runtime.comparison import add_ratios, latency_series, latency_table, notes, sort_rows
 from runtime.errors import LotteryError
 from runtime.manifest import Manifest
-from runtime.measurement import Candidate, Conditions, load_clip, measure_clips
-from tests.tiny_bundle import speak, write_tiny_bundle
+from runtime.measurement import MIN_CHUNKS, Candidate, Conditions, load_clip, measure_clips, measure_footprint
+from tests.tiny_bundle import CHUNK_FRAMES, speak, write_tiny_bundle
 
 
-def write_bundle(path, *, has_int8=True, **provenance):
-    write_tiny_bundle(path, has_int8=has_int8)
+def write_bundle(path, *, has_int8=True, chunk_frames=CHUNK_FRAMES, **provenance):
+    write_tiny_bundle(path, has_int8=has_int8, chunk_frames=chunk_frames)
     dataclasses.replace(Manifest.load(path), provenance=provenance).write(path)
     return str(path)
 
@@ -189,6 +189,8 @@ def test_series_hold_kept_share_and_begin_at_dense():
         (["--precision", "int8"], "has no int8 model", "--precision fp32"),
         (["--plot", "out.png"], "nothing to plot", "--plot"),
         (["--audio", "absent.wav"], "absent.wav: no such file", None),
+        (["--json", "/dev/null/out.json"], "/dev/null/out.json: cannot write: Not a directory", "choose another"),
+        (["--plot", "/tmp"], "/tmp: cannot write: Is a directory", "choose another name"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_measuring(options, message, hint, tmp_path, capsys, monkeypatch):
@@ -199,6 +201,44 @@ def test_what_cannot_be_measured_is_said_before_measuring(options, message, hint
     assert printed.startswith("error: ")
     assert message in printed
     assert hint is None or f"hint: {hint}" in printed or hint in printed.split("hint: ")[1]
+
+
+@pytest.mark.parametrize(("chunk_frames", "hint"), [(24, "--audio"), (400, "--chunk-ms")])
+def test_a_clip_without_enough_chunks_is_refused_before_measuring(tmp_path, capsys, monkeypatch, chunk_frames, hint):
+    monkeypatch.setattr("runtime.bench.measure_rows", lambda *_, **__: pytest.fail("measured"))
+    soundfile.write(tmp_path / "clip.wav", np.resize(speak("bad cab"), 33600), 16000)
+    short = write_bundle(tmp_path / "short", has_int8=False)
+    long = write_bundle(tmp_path / "long", has_int8=False, chunk_frames=chunk_frames)
+    assert main([short, long, "--audio", str(tmp_path / "clip.wav")]) == 2
+    error, advice = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: {long}: ")
+    assert f"chunks of {chunk_frames * 0.04:g} s need {chunk_frames * 0.16:g} s or more" in error
+    assert hint in advice
+
+
+def test_the_measuring_process_refuses_a_clip_without_enough_chunks(tmp_path):
+    long = write_bundle(tmp_path / "long", has_int8=False, chunk_frames=100)
+    with pytest.raises(LotteryError, match=r"long: 10\.00 s of audio, chunks of 4 s need 16 s"):
+        measure_footprint(Candidate(bundle=long, precision="fp32"), conditions=Conditions())
+
+
+def test_the_shortest_clip_that_is_accepted_gives_a_full_row(tmp_path):
+    output, chunk_frames = tmp_path / "out.json", 16
+    soundfile.write(tmp_path / "clip.wav", np.resize(speak("bad cab"), 4 * chunk_frames * 640), 16000)
+    path = write_bundle(tmp_path / "b", has_int8=False, chunk_frames=chunk_frames)
+    assert main([path, "--audio", str(tmp_path / "clip.wav"), "--repeats", "1", "--json", str(output)]) == 0
+    (row,) = json.loads(output.read_text())["rows"]
+    assert row["chunk_ms"]["count"] == MIN_CHUNKS
+    assert row["chunk_frames"] == chunk_frames
+
+
+def test_a_folder_of_the_user_named_runtime_does_not_become_this_package(bundles, tmp_path, monkeypatch):
+    for name in ("runtime", "json"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('hijacked')")
+    monkeypatch.chdir(tmp_path)
+    found = measure_footprint(Candidate(bundle=bundles[0], precision="fp32"), conditions=Conditions())
+    assert found["load_s"] > 0
 
 
 def test_a_plot_without_matplotlib_names_the_extra(bundles, capsys, monkeypatch):

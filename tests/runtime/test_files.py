@@ -11,7 +11,7 @@ import pytest
 
 from runtime import files
 from runtime.errors import LotteryError
-from runtime.files import atomic_directory, read_json, sha256_file, write_atomic, write_json
+from runtime.files import atomic_directory, read_json, require_writable, sha256_file, write_atomic, write_json
 
 
 def test_sha256_equals_hashlib(tmp_path):
@@ -51,6 +51,19 @@ def test_a_file_where_a_directory_is_needed(tmp_path):
         write_atomic(tmp_path / "file" / "inside", "y")
     with pytest.raises(LotteryError, match="Not a directory"), atomic_directory(tmp_path / "file"):
         pass
+
+
+def test_whether_a_file_can_be_written_is_found_out_without_a_trace(tmp_path):
+    (tmp_path / "file").write_text("x")
+    require_writable(tmp_path / "file")
+    require_writable(tmp_path / "a" / "b" / "new")
+    assert os.listdir(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_text() == "x"
+    for path, reason in ((tmp_path, "Is a directory"), (tmp_path / "file" / "inside", "Not a directory")):
+        with pytest.raises(LotteryError, match=f"cannot write: {reason}") as caught:
+            require_writable(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert caught.value.hint
 
 
 def test_json_round_trip_and_errors(tmp_path):
