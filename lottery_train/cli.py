@@ -1,118 +1,28 @@
 """lottery-train: from a corpus to tickets."""
 
 import argparse
-import json
 import os
 import sys
-from dataclasses import fields, replace
 from pathlib import Path
 
-from lottery_train.config import RunConfig
-from lottery_train.errors import ConfigError
-from lottery_train.presets import PRESETS, preset
+from lottery_train.arguments import build_parser, controls_from, settings_from
+from lottery_train.corpora import IMPORTERS, find_corpus, import_corpus
+from lottery_train.run_directory import clear_run
+from lottery_train.tokenization import vocabulary_size
 from runtime.command import run_command
 from runtime.errors import require_extra
 from runtime.files import explain_os_errors
 
-_NOMINAL_VOCABULARY = 28
-_EXAMPLES = """examples:
-  lottery-train --out runs/demo                                       the embedded corpus: nothing else is needed
-  lottery-train --preset an4 --data-dir packs/an4 --out runs/an4      a real corpus; start again to resume
-  lottery-train --preset an4 --rate 0.2 --target-density 0.1 --dry-run
-  lottery-train --preset an4 --out runs/an4 --controls 3,6            controls beside levels 3 and 6
-  lottery-train import an4 downloads/an4 packs/an4                    manifests from the official layout
-"""
-# Flags for the settings people change most; every other one is reached with --set.
-_FLAGS = (
-    ("corpus", "data", str), ("tokens", "data", str), ("noise", "data", str),
-    ("epochs", "train", int), ("batch_s", "train", float), ("learning_rate", "train", float), ("seed", "train", int),
-    ("precision", "train", str),
-    ("rounds", "search", int), ("rate", "search", float), ("decay", "search", float), ("schedule", "search", str),
-    ("granularity", "search", str), ("criterion", "search", str), ("scope", "search", str), ("rewind", "search", str),
-    ("rewind_steps", "search", int), ("level_epochs", "search", int),
-)  # fmt: skip
-
-
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="lottery-train",
-        description="Find lottery tickets: train, prune, rewind, level by level.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--preset", default="embedded", help=f"settings to start from: {', '.join(sorted(PRESETS))}")
-    parser.add_argument("--out", type=Path, help="run directory; an unfinished run there goes on")
-    parser.add_argument("--data-dir", type=Path, help="corpus directory (default: $LOTTERY_DATA, then download)")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the density of every level and layer, train nothing"
-    )
-    parser.add_argument("--target-density", type=float, help="as many rounds as this density of prunable weights needs")
-    parser.add_argument("--controls", help="levels to set controls beside, such as 3,6")
-    parser.add_argument("--control-names", help="which controls (default: all)")
-    parser.add_argument("--dense-from", type=Path, help="run whose level 0 (same data, model, training) is reused")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PART.FIELD=VALUE",
-        help="any setting of config.json, value as JSON, such as model.ff=256",
-    )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    settings = parser.add_argument_group("settings (default: the preset's)")
-    for name, part, kind in _FLAGS:
-        settings.add_argument(
-            f"--{name.replace('_', '-')}", dest=f"{part}.{name}", type=kind, metavar=kind.__name__.upper()
-        )
-    return parser
-
-
-def settings_from(arguments):
-    """Return the RunConfig of parsed arguments: preset, then flags, then --set.
-
-    Raises:
-        ConfigError: unknown setting, or a value out of range.
-    """
-    changes = {f"{part}.{name}": getattr(arguments, f"{part}.{name}") for name, part, _ in _FLAGS}
-    for item in arguments.set:
-        key, separator, text = item.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {item!r}: expected PART.FIELD=VALUE")
-        changes[key] = _parse_value(text)
-    config = preset(arguments.preset)
-    for key, value in changes.items():
-        if value is not None:
-            config = _with_setting(config, key, value)
-    return config
-
-
-def _parse_value(text):
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return text
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _with_setting(config, key, value):
-    part, _, name = key.partition(".")
-    known = [f"{group.name}.{item.name}" for group in fields(RunConfig) for item in fields(getattr(config, group.name))]
-    if key not in known:
-        raise ConfigError(f"no setting {key!r}", hint=f"settings: {', '.join(known)}")
-    try:
-        return replace(config, **{part: replace(getattr(config, part), **{name: value})})
-    except TypeError as error:
-        raise ConfigError(f"{key} is {value!r}: {error}") from error
+# Imported late by what uses them, so that a missing one would end a run after its training.
+_LATE_PACKAGES = ("jiwer", "matplotlib", "safetensors", "tensorboard")
 
 
 def _import(argv):
     parser = argparse.ArgumentParser(prog="lottery-train import", description="Write manifests for a corpus.")
-    parser.add_argument("name", help="librispeech, common_voice, tedlium, an4, speech_commands, or folder")
+    parser.add_argument("name", metavar="NAME", help=", ".join(sorted(IMPORTERS)))
     parser.add_argument("source", type=Path, help="the corpus in its official layout")
     parser.add_argument("out", type=Path, help="where the manifests go")
     arguments = parser.parse_args(argv)
-    from lottery_train.corpora import import_corpus
-
     corpus = import_corpus(arguments.name, source_dir=arguments.source, out_dir=arguments.out)
     for split, path in corpus.splits.items():
         print(f"{split}\t{path}")
@@ -120,15 +30,15 @@ def _import(argv):
         print(f"{len(corpus.skipped)} utterances skipped, the first: {corpus.skipped[0]}", file=sys.stderr)
 
 
-def _dry_run(config):
-    from lottery_train.forecast import forecast
-
-    outlook = forecast(config, vocab_size=_NOMINAL_VOCABULARY)
+def _print_forecast(outlook, *, search, vocabulary):
     print(
-        f"{outlook.num_weights} weights, {outlook.num_kept[0]} prunable ({config.search.scope}); "
-        f"{config.search.schedule} schedule, {config.search.granularity} granularity"
+        f"{outlook.num_weights} weights, {outlook.num_kept[0]} prunable ({search.scope}); "
+        f"{search.schedule} schedule, {search.granularity} granularity"
     )
+    print(f"vocabulary: {vocabulary}")
     print(f"asymptote: endless rounds approach {outlook.asymptote:.2%} of the prunable weights")
+    if outlook.floor:
+        print(f"floor: {search.granularity} granularity keeps at least {outlook.floor:.2%} of them")
     print("layers as ranked on the first weights; trained weights shift them\n")
     print(outlook.table())
 
@@ -136,7 +46,7 @@ def _dry_run(config):
 def _train(arguments, config):
     import torch
 
-    from lottery_train.controls import CONTROLS, train_control
+    from lottery_train.controls import train_control
     from lottery_train.distributed import join_process_group
     from lottery_train.report import write_report
     from lottery_train.run import open_run, reuse_dense
@@ -155,30 +65,50 @@ def _train(arguments, config):
     if arguments.dense_from:
         reuse_dense(run, arguments.dense_from)
     folders = search(run)
-    names = arguments.control_names.split(",") if arguments.control_names else CONTROLS
-    for level in [int(level) for level in arguments.controls.split(",")] if arguments.controls else []:
+    levels, names = controls_from(arguments, rounds=config.search.rounds)
+    for level in levels:
         folders += [train_control(run, name, level=level) for name in names]
     run.metrics.close()
     if process.is_first:
         print(write_report(arguments.out))
 
 
+def _require_packages(config, *, is_dry_run):
+    """Notice a missing package of the extra at the start, not after hours of training."""
+    require_extra("torch", extra="train")
+    if not is_dry_run:
+        units = ("sentencepiece",) if config.data.tokens != "char" else ()
+        for package in (*_LATE_PACKAGES, *units):
+            require_extra(package, extra="train")
+
+
+def _start_over(arguments, config):
+    if int(os.environ.get("RANK", "0")) == 0:  # the other processes of torchrun wait for this one to join
+        find_corpus(config.data.corpus, data_dir=arguments.data_dir)  # a wrong name must not cost the old run
+        clear_run(arguments.out, sources=(arguments.dense_from, config.train.init_from))
+
+
 def _main(argv):
     if argv[:1] == ["import"]:
         return _import(argv[1:])
-    parser = _parser()
+    parser = build_parser()
     arguments = parser.parse_args(argv)
     config = settings_from(arguments)
-    require_extra("torch", extra="train")
-    require_extra("safetensors", extra="train")
-    from lottery_train.forecast import with_target
+    _require_packages(config, is_dry_run=arguments.dry_run)
+    from lottery_train.forecast import forecast, with_target
 
+    out = arguments.out if arguments.resume else None
+    vocab_size, vocabulary = vocabulary_size(config.data.tokens, out=out)
     if arguments.target_density is not None:
-        config = with_target(config, density=arguments.target_density, vocab_size=_NOMINAL_VOCABULARY)
+        config = with_target(config, density=arguments.target_density, vocab_size=vocab_size)
+    controls_from(arguments, rounds=config.search.rounds)
+    outlook = forecast(config, vocab_size=vocab_size)
     if arguments.dry_run:
-        return _dry_run(config)
+        return _print_forecast(outlook, search=config.search, vocabulary=vocabulary)
     if arguments.out is None:
         parser.error("--out is needed (or --dry-run)")
+    if not arguments.resume:
+        _start_over(arguments, config)
     return _train(arguments, config)
 
 

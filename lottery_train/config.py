@@ -169,8 +169,8 @@ class SearchConfig(Settings):
 
     Args:
         rounds: prunings; the run has rounds + 1 levels.
-        schedule: which share of the remaining weights each round removes.
-        rate: that share (in the first round, where it decays).
+        schedule: how the rate goes on from round to round, and from layer to layer.
+        rate: share of the remaining weights that a round removes (the first round, where the rate decays).
         decay: factor on the rate, round by round (decaying forms).
         granularity: what is removed as a whole [weight: single weights; block:RxC: R outputs by C inputs, such as
             block:1x4; unit: attention heads, feed-forward neurons and convolution channels, which
@@ -188,9 +188,9 @@ class SearchConfig(Settings):
     schedule: str = choice(
         "constant",
         {
-            "constant": "the same share every round (the paper)",
+            "constant": "the same rate every round (the paper)",
             "decaying": "rate * decay^(t - 1) in round t",
-            "layerwise": "constant; the first, middle and last third of the weights at 1.1, 1.0 and 0.9 times the rate",
+            "layerwise": "constant, the first, middle and last third of the weights at 1.1, 1.0, 0.9 times the rate",
             "layerwise-decaying": "layerwise on decaying",
             "layerwise-modules": "layerwise, thirds counted in modules, as the original code does",
             "layerwise-modules-decaying": "layerwise-modules on decaying",
@@ -214,7 +214,7 @@ class SearchConfig(Settings):
         "init",
         {
             "init": "at the first weights (the paper)",
-            "learning-rate": "where they are; the learning-rate schedule starts again",
+            "learning-rate": "where they are, the learning-rate schedule starts again",
             "none": "where they are, at a tenth of the peak learning rate",
             "step": "at the state after rewind_steps",
         },

@@ -78,9 +78,7 @@ def _plan(config, *, vocab_size):
     search = config.search
     model = build_model(dense_config(config.model, vocab_size=vocab_size), seed=config.train.seed)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    granularity = make_granularity(
-        search.granularity, groups=model.unit_groups(), allow_empty=search.can_remove_groups
-    )
+    granularity = make_granularity(search.granularity, groups=model.unit_groups(), allow_empty=search.can_remove_groups)
     return _Plan(
         weights=weights,
         mask=granularity.dense_mask(weights, names=prunable_names(model, scope=search.scope)),
@@ -112,9 +110,7 @@ def forecast(config, *, vocab_size):
     floor = plan.floor()
     return Forecast(
         densities=tuple(mask.density for mask in masks),
-        layers={
-            name.removesuffix(".weight"): tuple(layer[name] for layer in per_level) for name in plan.mask.prunable
-        },
+        layers={name.removesuffix(".weight"): tuple(layer[name] for layer in per_level) for name in plan.mask.prunable},
         num_kept=tuple(mask.num_kept for mask in masks),
         num_weights=sum(weight.numel() for weight in plan.weights.values()),
         asymptote=max(floor, plan.schedule.asymptote(shares=plan.shares())),
@@ -142,9 +138,9 @@ def with_target(config, *, density, vocab_size):
             f"{nearest:.2%}",
             hint=f"ask for a density of {reachable} ({level} rounds){_way_out(config)}",
         )
-    rounds = plan.schedule.rounds_to(density, shares=shares)
-    if floor > 0:  # cells are coarse, so that the floor may come a round sooner than the schedule says
-        rounds = len(list(plan.masks(rounds=rounds))) - 1
+    # Coarse cells may bring the density there a round sooner than the schedule says, and the floor end the rounds.
+    densities = [mask.density for mask in plan.masks(rounds=plan.schedule.rounds_to(density, shares=shares))]
+    rounds = next((level for level, reached in enumerate(densities) if reached <= density), len(densities) - 1)
     return replace(config, search=replace(config.search, rounds=rounds))
 
 

@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses: values checked against the annotations, explained by the docstring, read from text."""
+"""Settings as frozen dataclasses: checked against their annotations, explained by their docstring, read from text."""
 
 import dataclasses
 import inspect

@@ -1,10 +1,36 @@
 """Tokens of a corpus: its characters, or sentencepiece units learned from its training texts."""
 
 import io
+from pathlib import Path
 
 from lottery_train.errors import ConfigError
 from runtime.errors import require_extra
 from runtime.tokenizer import BLANK, Tokenizer
+
+# Blank, word start and 26 letters: what an English corpus has, give or take an apostrophe.
+_NOMINAL_CHARACTERS = 28
+
+
+def vocabulary_size(spec, *, out=None):
+    """Return how many tokens a run has or will have, for a forecast made before its corpus is read.
+
+    Args:
+        spec: as for `build_tokens`.
+        out: run directory; its tokens.txt, where it is there, is counted. None: there is no run yet.
+    Returns:
+        (size, text): text says where the size comes from.
+    Raises:
+        BundleError: tokens.txt cannot be read.
+    """
+    path = Path(out or ".") / "tokens.txt"
+    if out is not None and path.exists():
+        size = len(Tokenizer.load(path))
+        return size, f"{size} tokens in {path}"
+    if spec == "char":
+        return _NOMINAL_CHARACTERS, f"{_NOMINAL_CHARACTERS} tokens, a nominal number: the corpus decides"
+    kind, _, number = spec.partition(":")
+    limit = " at most" if kind == "unigram" else ""
+    return int(number), f"{number} tokens{limit} ({spec})"
 
 
 def build_tokens(texts, *, spec):
@@ -24,7 +50,7 @@ def build_tokens(texts, *, spec):
     model, (kind, _, size) = io.BytesIO(), spec.partition(":")
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
+            sentence_iterator=iter([_spaced(text) for text in texts]),
             model_writer=model,
             vocab_size=int(size),
             model_type=kind,
@@ -33,6 +59,8 @@ def build_tokens(texts, *, spec):
             eos_id=-1,
             unk_id=0,
             unk_piece=BLANK,
+            # The default, NFKC, would spell other characters than the texts hold (a ligature as two letters).
+            normalization_rule_name="identity",
             # A corpus of few words gives fewer unigram units than asked for; BPE has no such limit to soften.
             hard_vocab_limit=kind == "bpe",
             minloglevel=2,
@@ -53,4 +81,9 @@ def encoder(tokenizer, model):
         return tokenizer.encode
     sentencepiece = require_extra("sentencepiece", extra="train")
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    return processor.encode
+    return lambda text: processor.encode(_spaced(text))
+
+
+def _spaced(text):
+    """Return a text whose white space is single blanks: sentencepiece would take any other kind for a character."""
+    return " ".join(text.split())
