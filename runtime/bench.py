@@ -9,7 +9,6 @@ from tqdm import tqdm
 
 from runtime.command import run_command
 from runtime.comparison import (
-    MODEL_ROLES,
     add_ratios,
     add_times,
     describe_bundle,
@@ -22,7 +21,7 @@ from runtime.comparison import (
 from runtime.errors import LotteryError, require_extra
 from runtime.files import require_writable, write_atomic, write_json
 from runtime.machine import describe_machine, machine_line
-from runtime.manifest import Manifest
+from runtime.manifest import MODEL_ROLES, Manifest
 from runtime.measurement import (
     Candidate,
     Conditions,

@@ -6,6 +6,7 @@ A *row* is a dict of JSON values: one bundle at one precision, with what was mea
 import math
 
 from runtime.latency import percentiles
+from runtime.manifest import MODEL_ROLES
 from runtime.plots import Series
 from runtime.table import Table, number
 
@@ -13,7 +14,6 @@ MASKED_NOTE = (
     "masked: the pruned weights are zeros inside full-size matrices, multiplied like any other number. Its time "
     "is measured and shown; a difference from dense is noise, not a speed-up. To shrink it: lottery-export --structured"
 )
-MODEL_ROLES = {"fp32": "model", "int8": "model_int8"}
 
 
 def describe_bundle(path, *, manifest, precision):

@@ -1,9 +1,12 @@
 """The bundle's manifest: what `manifest.json` says, checked as the untrusted input it is.
 
 Loading proves that the description is complete and of this schema version, that every file lies inside the bundle,
-and that each has the size and SHA-256 it had when it was exported.
+and that each has the size it had when it was exported. The SHA-256 is proved for all files, or for those that are
+used, when they are opened: on a small board, hashing models that nobody runs would be most of the start-up time. The
+model card is for people, who may edit it: it has to be there, no more.
 """
 
+import contextlib
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -33,7 +36,12 @@ MAX_CHUNK_FRAMES = 1024
 MAX_LEFT_CONTEXT = 16384
 MAX_INITIAL = 1 << 30
 
+# Precision -> role of its model.
+MODEL_ROLES = {"fp32": "model", "int8": "model_int8"}
+CARD_ROLE = "card"
+
 _REQUIRED_FILES = ("model", "tokens")
+_VERIFY = ("all", "used")
 _STATE_DTYPES = ("float32", "int64")
 _GIVE_BUNDLE = "give the directory that lottery-export wrote"
 _RE_EXPORT = "re-run lottery-export on the ticket"
@@ -138,23 +146,50 @@ class Manifest:
         return Geometry(chunk_frames=self.chunk_frames, left_context=self.left_context, vocab_size=self.vocab_size)
 
     @classmethod
-    def load(cls, bundle):
+    def load(cls, bundle, *, verify="all"):
         """Read and verify a bundle directory.
 
+        Args:
+            bundle: the directory.
+            verify: "all" checks the SHA-256 of every file but the card; "used" leaves it to `verified_path`, which
+                whoever opens a file calls. Presence, place and size of all files are checked in any case.
         Raises:
             BundleError: not a bundle, another schema version, a wrong type or range (the field is named), a path that
                 leaves the bundle, or a file that is missing, truncated or altered.
+            ValueError: an unknown `verify`.
         """
+        if verify not in _VERIFY:
+            raise ValueError(f"verify is {verify!r}, expected one of {', '.join(_VERIFY)}")
         path = Path(bundle) / MANIFEST_NAME
-        try:
+        with _explain_read_errors(bundle):
             manifest = cls.from_json(_read(path), source=path)
-            for entry in manifest.files.values():
-                _verify_file(entry, bundle=Path(bundle))
-        except OSError as error:
-            raise BundleError(
-                f"{error.filename or bundle}: cannot read: {error.strerror}", hint="check the permissions and the disk"
-            ) from error
+            for role, entry in manifest.files.items():
+                _verify_place(entry, bundle=Path(bundle))
+                if role != CARD_ROLE:
+                    _verify_size(entry, bundle=Path(bundle))
+        if verify == "all":
+            for role in manifest.files:
+                if role != CARD_ROLE:
+                    manifest.verified_path(role, bundle=bundle)
         return manifest
+
+    def verified_path(self, role, *, bundle):
+        """Return the path of a file of the bundle, after checking its size and SHA-256.
+
+        Args:
+            role: key of `files`.
+            bundle: the directory that this manifest was loaded from.
+        Raises:
+            BundleError: the file is missing, truncated or altered.
+        """
+        entry, bundle = self.files[role], Path(bundle)
+        path = bundle / entry.path
+        with _explain_read_errors(bundle):
+            _verify_place(entry, bundle=bundle)
+            _verify_size(entry, bundle=bundle)
+            if sha256_file(path) != entry.sha256:
+                raise BundleError(f"{path}: altered: its SHA-256 is not the manifest's", hint=_COPY_AGAIN)
+        return path
 
     def write(self, bundle):
         """Write `manifest.json` into the directory `bundle`, atomically, after checking it as load() will."""
@@ -204,6 +239,16 @@ class Manifest:
         if len({state.name for state in manifest.states}) != len(manifest.states):
             raise BundleError(f"{source}: two states have the same name", hint=_RE_EXPORT)
         return manifest
+
+
+@contextlib.contextmanager
+def _explain_read_errors(bundle):
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"{error.filename or bundle}: cannot read: {error.strerror}", hint="check the permissions and the disk"
+        ) from error
 
 
 def _read(path):
@@ -268,15 +313,17 @@ def _entry(fields):
     return FileEntry(path=path, sha256=digest, bytes=fields.integer("bytes", low=0, high=1 << 40))
 
 
-def _verify_file(entry, *, bundle):
+def _verify_place(entry, *, bundle):
     path = bundle / entry.path
     if not path.is_file():
         raise BundleError(f"{path}: missing", hint=_COPY_AGAIN)
     if not path.resolve().is_relative_to(bundle.resolve()):
         raise BundleError(f"{path}: a link that leaves the bundle", hint="copy the bundle with links resolved: cp -rL")
+
+
+def _verify_size(entry, *, bundle):
+    path = bundle / entry.path
     num_bytes = path.stat().st_size
     if num_bytes != entry.bytes:
         change = "truncated" if num_bytes < entry.bytes else "altered"
         raise BundleError(f"{path}: {change}: {num_bytes} bytes, the manifest says {entry.bytes}", hint=_COPY_AGAIN)
-    if sha256_file(path) != entry.sha256:
-        raise BundleError(f"{path}: altered: its SHA-256 is not the manifest's", hint=_COPY_AGAIN)

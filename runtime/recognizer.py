@@ -1,7 +1,6 @@
 """Recognition: a shared, stateless Recognizer opens one Stream per utterance or conversation."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import soxr
@@ -71,7 +70,8 @@ class Recognizer:
     """
 
     def __init__(self, bundle_path, *, precision="fp32", backend="onnxruntime", num_threads=1):
-        self.manifest = Manifest.load(bundle_path)
+        # The tokens and the model that is used are verified when they are opened.
+        self.manifest = Manifest.load(bundle_path, verify="used")
         self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)
         self.precision = choose_precision(self.manifest, precision=precision)
         self.session = open_session(
@@ -273,7 +273,7 @@ class Stream:
 
 
 def _load_tokens(bundle_path, *, manifest):
-    path = Path(bundle_path) / manifest.files["tokens"].path
+    path = manifest.verified_path("tokens", bundle=bundle_path)
     tokenizer = Tokenizer.load(path)
     if len(tokenizer) != manifest.vocab_size:
         raise BundleError(

@@ -11,10 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from runtime.errors import BundleError, LotteryError
-from runtime.manifest import MANIFEST_NAME, Geometry
+from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, Geometry
 
 PRECISIONS = ("auto", "fp32", "int8")
-_ROLES = {"fp32": "model", "int8": "model_int8"}
 _ORT_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 _RE_EXPORT = "re-run lottery-export on the ticket"
 
@@ -156,7 +155,7 @@ def choose_precision(manifest, *, precision):
     """
     if precision not in PRECISIONS:
         raise LotteryError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    has_int8 = _ROLES["int8"] in manifest.files
+    has_int8 = MODEL_ROLES["int8"] in manifest.files
     if precision == "auto":
         return "int8" if has_int8 else "fp32"
     if precision == "int8" and not has_int8:
@@ -167,22 +166,23 @@ def choose_precision(manifest, *, precision):
 
 
 def open_session(bundle, *, manifest, precision="auto", backend="onnxruntime", num_threads=1):
-    """Load the model of a bundle.
+    """Load the model of a bundle, after checking its SHA-256.
 
     Args:
         bundle: the bundle directory.
-        manifest: its Manifest, verified.
+        manifest: its Manifest.
         precision: "fp32", "int8", or "auto".
         backend: a key of BACKENDS.
         num_threads: threads inside an operator, >= 1.
     Returns:
         A Session.
     Raises:
-        BundleError: see OrtSession. LotteryError: unknown backend or precision, num_threads < 1.
+        BundleError: the model is missing, truncated or altered; see OrtSession.
+        LotteryError: unknown backend or precision, num_threads < 1.
     """
     if backend not in BACKENDS:
         raise LotteryError(f"backend is {backend!r}, expected one of {', '.join(sorted(BACKENDS))}")
     if num_threads < 1:
         raise LotteryError(f"num_threads is {num_threads}, expected 1 or more")
-    entry = manifest.files[_ROLES[choose_precision(manifest, precision=precision)]]
-    return BACKENDS[backend](Path(bundle) / entry.path, manifest=manifest, num_threads=num_threads)
+    role = MODEL_ROLES[choose_precision(manifest, precision=precision)]
+    return BACKENDS[backend](manifest.verified_path(role, bundle=bundle), manifest=manifest, num_threads=num_threads)

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from runtime.errors import BundleError
+from runtime.files import sha256_file
 from runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Geometry, Manifest
 from runtime.recognizer import Recognizer
 from tests.tiny_bundle import CHUNK_FRAMES, LEFT_CONTEXT, TOKENIZER, state_specs, write_tiny_bundle
@@ -60,6 +61,64 @@ def test_a_missing_truncated_longer_or_altered_file_is_named(bundle, name):
     assert f"{path}: altered: its SHA-256" in load_error(bundle)
     path.write_bytes(content)
     assert Manifest.load(bundle).name == "bundle"
+
+
+def alter(path):
+    """Change one byte of a file; its size stays."""
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"), [("tokens.txt", "fp32"), ("model.onnx", "fp32"), ("model.int8.onnx", "int8")]
+)
+def test_a_recogniser_refuses_an_altered_file_that_it_uses(bundle, name, precision):
+    alter(bundle / name)
+    with pytest.raises(BundleError) as caught:
+        Recognizer(bundle, precision=precision)
+    assert str(caught.value) == f"{bundle / name}: altered: its SHA-256 is not the manifest's"
+
+
+def test_a_recogniser_hashes_what_it_uses_and_nothing_else(bundle, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        "runtime.manifest.sha256_file", lambda path: hashed.append(path.name) or sha256_file(path)
+    )
+    Recognizer(bundle, precision="int8")
+    assert sorted(hashed) == ["model.int8.onnx", "tokens.txt"]
+    hashed.clear()
+    Manifest.load(bundle)
+    assert sorted(hashed) == ["model.int8.onnx", "model.onnx", "tokens.txt"]
+
+
+@pytest.mark.parametrize("name", ["model.int8.onnx", "tokens.txt"])
+def test_a_missing_or_truncated_file_is_found_although_it_is_not_used_yet(bundle, name):
+    with open(bundle / name, "ab") as file:
+        file.truncate(10)
+    with pytest.raises(BundleError, match=f"{name}: truncated: 10 bytes"):
+        Recognizer(bundle, precision="fp32")
+    (bundle / name).unlink()
+    with pytest.raises(BundleError, match=f"{name}: missing"):
+        Manifest.load(bundle, verify="used")
+
+
+def test_the_model_card_may_be_edited_but_not_lead_out_of_the_bundle(bundle, tmp_path):
+    card = bundle / "README.md"
+    card.write_text("A model card.\n")
+    edit(bundle, lambda value: value["files"].update(card=vars(FileEntry.of("README.md", bundle=bundle))))
+    card.write_text("A model card, and what I found with it.\n")
+    assert "card" in Manifest.load(bundle).files
+    assert Recognizer(bundle, precision="fp32").manifest.name == "bundle"
+    card.unlink()
+    assert load_error(bundle) == f"{card}: missing"
+    (tmp_path / "secret").write_text("x")
+    card.symlink_to(tmp_path / "secret")
+    assert f"{card}: a link that leaves the bundle" in load_error(bundle)
+
+
+def test_an_unknown_way_to_verify_is_refused(bundle):
+    with pytest.raises(ValueError, match="verify is 'none', expected one of all, used"):
+        Manifest.load(bundle, verify="none")
 
 
 @pytest.mark.parametrize(
