@@ -9,6 +9,8 @@ import numpy as np
 _ERASE_TO_END = "\x1b[K"
 _METER = " ▁▂▃▄▅▆▇█"
 _METER_FLOOR_DB = -60.0
+# A chunk or two may always wait for the recogniser; more is a machine that does not keep up.
+MIN_BEHIND_S = 1.0
 
 
 class Console:
@@ -24,7 +26,8 @@ class Console:
         self._is_live = status.isatty()
         self._shown = ""
         self._level_db = _METER_FLOOR_DB
-        self._warning = ""
+        self._lost = []
+        self._behind = []
 
     def note(self, text):
         """Print a line about the session, such as the microphone's name, on stderr."""
@@ -38,9 +41,12 @@ class Console:
 
     def lost(self, *, num_overflows, dropped_s):
         """Show how much audio was lost so far."""
-        parts = [f"{num_overflows} overflow{'s' if num_overflows != 1 else ''}"] if num_overflows else []
-        parts += [f"{dropped_s:.1f} s dropped"] if dropped_s else []
-        self._warning = f"[{', '.join(parts)}] " if parts else ""
+        self._lost = [f"{num_overflows} overflow{'s' if num_overflows != 1 else ''}"] if num_overflows else []
+        self._lost += [f"{dropped_s:.1f} s dropped"] if dropped_s else []
+
+    def behind(self, behind_s):
+        """Show how far the text is behind what is being said, once that is more than MIN_BEHIND_S."""
+        self._behind = [f"behind {behind_s:.1f} s"] if behind_s > MIN_BEHIND_S else []
 
     def partial(self, result):
         """Show the segment so far, in place; the newest words stay visible when the terminal is too narrow."""
@@ -49,9 +55,11 @@ class Console:
         steps = len(_METER) - 1
         meter = _METER[round(steps * min(1.0, 1 - self._level_db / _METER_FLOOR_DB))]
         room = shutil.get_terminal_size().columns - 1
-        line = f"{meter} {self._warning}{result.text}"
+        warnings = ", ".join(self._behind + self._lost)
+        head = f"{meter} [{warnings}] " if warnings else f"{meter} "
+        line = head + result.text
         if _width(line) > room:
-            head = f"{meter} {self._warning}…"
+            head += "…"
             line = head + _last_columns(result.text, columns=room - _width(head))
         if line != self._shown:
             # One write, erasing only behind the new text: the line never flickers.
@@ -84,6 +92,7 @@ class JsonLines:
         self._out, self._status = out, status
         self._partial = ""
         self._lost = {"num_overflows": 0, "dropped_s": 0.0}
+        self._behind_s, self._told_behind_s = 0.0, 0.0
 
     def note(self, text):
         """Print a line about the session on stderr."""
@@ -96,9 +105,13 @@ class JsonLines:
         """Remember how much audio was lost so far; every object says it."""
         self._lost = {"num_overflows": num_overflows, "dropped_s": round(dropped_s, 3)}
 
+    def behind(self, behind_s):
+        """Remember how far the text is behind what is being said; every object says it: 0 up to MIN_BEHIND_S."""
+        self._behind_s = round(behind_s, 3) if behind_s > MIN_BEHIND_S else 0.0
+
     def partial(self, result):
-        """Write the segment so far, when its text changed."""
-        if result.text != self._partial:
+        """Write the segment so far, when its text changed, or when it came to be another whole second behind."""
+        if result.text != self._partial or int(self._behind_s) != int(self._told_behind_s):
             self._partial = result.text
             self._write("partial", result)
 
@@ -109,7 +122,9 @@ class JsonLines:
             self._write("final", result)
 
     def _write(self, kind, result):
-        print(json.dumps({"type": kind, **result_json(result), **self._lost}), file=self._out, flush=True)
+        self._told_behind_s = self._behind_s
+        value = {"type": kind, **result_json(result), **self._lost, "behind_s": self._behind_s}
+        print(json.dumps(value), file=self._out, flush=True)
 
 
 def result_json(result):

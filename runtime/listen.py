@@ -7,7 +7,7 @@ import sys
 import threading
 
 from runtime.command import run_command
-from runtime.console import Console, JsonLines
+from runtime.console import MIN_BEHIND_S, Console, JsonLines
 from runtime.endpoint import Endpointer, EndpointRules
 from runtime.microphone import Microphone, ReplaySource, list_devices
 from runtime.options import add_model_options, create_parser, open_recognizer, positive_seconds
@@ -60,6 +60,7 @@ def listen(source, *, recognizer, rules, display):
     stream = recognizer.stream(sample_rate_hz=source.sample_rate_hz)
     endpointer = Endpointer(stream, rules=rules)
     result = stream.result()
+    most_behind_s = 0.0
     with source, _stop_on_signal(source):
         display.note(f"listening to {source.name} at {source.sample_rate_hz} Hz, Ctrl-C ends")
         try:
@@ -69,11 +70,15 @@ def listen(source, *, recognizer, rules, display):
                     if segment is not None:
                         display.final(segment)
                     result = stream.result()
+                most_behind_s = max(most_behind_s, source.behind_s)
                 display.level(block)
+                display.behind(source.behind_s)
                 display.lost(num_overflows=source.num_overflows, dropped_s=source.dropped_s)
                 display.partial(result)
         finally:
             display.final(stream.finish())
+            if most_behind_s > MIN_BEHIND_S:
+                display.note(f"recognition was up to {most_behind_s:.1f} s behind what was being said")
             if source.num_overflows or source.dropped_s:
                 display.note(
                     f"audio was lost: {source.num_overflows} overflows of the audio system, "
@@ -108,7 +113,8 @@ def _parse(argv):
     parser = create_parser(
         "lottery-listen",
         description="Recognise speech live. Finished lines go to stdout; the line being spoken updates in place on the "
-        "terminal, with a level meter and a note when audio was lost. Any microphone rate works.",
+        "terminal, with a level meter and a note when recognition falls behind or audio is lost. Any microphone rate "
+        "works.",
         examples=_EXAMPLES,
     )
     parser.add_argument("bundle", metavar="BUNDLE", nargs="?", help="directory that lottery-export wrote")

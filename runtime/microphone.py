@@ -34,6 +34,10 @@ class BlockQueue:
         self.is_closed = False
         self.num_dropped = 0
 
+    def __len__(self):
+        """Return how many blocks wait for the reader."""
+        return len(self._blocks)
+
     def put(self, block):
         """Add a block, or drop and count it when the queue is full."""
         with self._changed:
@@ -99,6 +103,11 @@ class Source:
     def dropped_s(self):
         """Seconds lost to a full queue."""
         return self._queue.num_dropped * self._block_s
+
+    @property
+    def behind_s(self):
+        """Seconds of audio that wait for the recogniser: how far it is behind what is being said."""
+        return len(self._queue) * self._block_s
 
     def __enter__(self):
         self._start()
@@ -224,6 +233,11 @@ class ReplaySource(Source):
         super().__init__(str(path), sample_rate_hz=self._file.sample_rate_hz, block_s=block_s, queue_s=queue_s)
         self._speed = speed
         self._thread = threading.Thread(target=self._play, name="replay", daemon=True)
+
+    @property
+    def behind_s(self):
+        """See Source; without a pace there is nothing to be behind of."""
+        return super().behind_s if self._speed else 0.0
 
     def _start(self):
         self._thread.start()

@@ -119,6 +119,36 @@ def test_lost_audio_is_shown():
     assert "[2 overflows, 1.2 s dropped]" in status.row
 
 
+@pytest.mark.usefixtures("columns")
+def test_how_far_behind_is_shown_beside_what_was_lost_until_it_is_caught_up():
+    status = Terminal()
+    console = Console(out=io.StringIO(), status=status)
+
+    def row(behind_s):
+        console.behind(behind_s)
+        console.partial(result("x"))
+        return status.row
+
+    assert row(0.99) == "  x"
+    assert row(3.21) == "  [behind 3.2 s] x"
+    console.lost(num_overflows=0, dropped_s=0.5)
+    assert row(9.97) == "  [behind 10.0 s, 0.5 s dropped] x"
+    assert row(0.3) == "  [0.5 s dropped] x"
+
+
+def test_json_lines_say_how_far_behind_they_are_even_while_the_text_stands_still():
+    out = io.StringIO()
+    display = JsonLines(out=out, status=io.StringIO())
+    for behind_s in (0.0, 0.9, 3.21, 3.18, 2.5, 1.5, 0.9, 0.0):
+        display.behind(behind_s)
+        display.partial(result("one"))
+    display.behind(4.0)
+    display.final(result("one"))
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["behind_s"] for line in lines] == [0, 3.21, 2.5, 1.5, 0, 4.0]
+    assert {line["text"] for line in lines} == {"one"}
+
+
 def test_json_lines_hold_every_change_once():
     out, status = io.StringIO(), io.StringIO()
     display = JsonLines(out=out, status=status)

@@ -137,6 +137,19 @@ def test_lost_audio_is_reported_at_the_end(bundle, capsys):
     assert "audio was lost: 3 overflows" in err
 
 
+def test_a_recogniser_that_does_not_keep_up_says_how_far_behind_it_is(bundle, capsys):
+    # All 4.8 s wait when the first block is taken, as after a stall.
+    samples = np.concatenate([speak("cab"), silence(4, rate=16000)])
+    listen_to(Interrupted(samples, act=lambda source: source.stop()), bundle)
+    out, err = capsys.readouterr()
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert objects[0]["behind_s"] == pytest.approx(len(samples) / 16000, abs=0.1)
+    assert objects[-1]["behind_s"] == 0
+    behind = [each["behind_s"] for each in objects]
+    assert behind == sorted(behind, reverse=True)
+    assert "recognition was up to 4.8 s behind what was being said" in err
+
+
 def process(*arguments, **options):
     return subprocess.Popen(
         [sys.executable, "-m", "runtime.listen", *map(str, arguments)],

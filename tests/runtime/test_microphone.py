@@ -119,6 +119,19 @@ def test_overflows_and_drops_are_counted_and_the_queue_stays_bounded():
     assert [round(float(block[0]) * 100) for block in blocks] == [0, 1, 2, 3, 4], "the oldest audio is kept, in order"
 
 
+def test_audio_that_waits_is_how_far_behind_the_recogniser_is():
+    microphone = Microphone(sounddevice=fake_sounddevice(), block_s=0.5)
+    with microphone:
+        assert microphone.behind_s == 0
+        for _ in range(7):
+            FakeStream.latest.deliver(np.zeros(24000))
+        assert microphone.behind_s == 3.5
+        blocks = microphone.blocks()
+        next(blocks)
+        next(blocks)
+        assert microphone.behind_s == 2.5
+
+
 def test_nothing_is_recorded_after_stop():
     microphone = Microphone(sounddevice=fake_sounddevice())
     with microphone:
@@ -226,6 +239,7 @@ def test_a_replay_drops_like_a_microphone_when_nobody_reads(clip):
     path, samples = clip
     with ReplaySource(path, speed=1000, queue_s=0.3) as source:
         source._thread.join()
+        assert source.behind_s == pytest.approx(0.3)
         blocks = list(source.blocks())
     kept = np.concatenate(blocks)
     assert len(blocks) == 10
@@ -240,6 +254,7 @@ def test_an_unpaced_replay_waits_for_its_reader(clip):
         for block in source.blocks():
             time.sleep(0.001)
             heard.append(block)
+            assert source.behind_s == 0, "as fast as it goes is never late"
     assert np.array_equal(np.concatenate(heard), samples)
     assert source.dropped_s == 0
 
