@@ -82,10 +82,12 @@ def _require_packages(config, *, is_dry_run):
             require_extra(package, extra="train")
 
 
-def _start_over(arguments, config):
+def _prepare_out(arguments, config):
+    """Find the corpus before anything in --out is written or removed: a wrong name must not cost an old run."""
     if int(os.environ.get("RANK", "0")) == 0:  # the other processes of torchrun wait for this one to join
-        find_corpus(config.data.corpus, data_dir=arguments.data_dir)  # a wrong name must not cost the old run
-        clear_run(arguments.out, sources=(arguments.dense_from, config.train.init_from))
+        find_corpus(config.data.corpus, data_dir=arguments.data_dir)
+        if not arguments.resume:
+            clear_run(arguments.out, sources=(arguments.dense_from, config.train.init_from))
 
 
 def _main(argv):
@@ -107,8 +109,7 @@ def _main(argv):
         return _print_forecast(outlook, search=config.search, vocabulary=vocabulary)
     if arguments.out is None:
         parser.error("--out is needed (or --dry-run)")
-    if not arguments.resume:
-        _start_over(arguments, config)
+    _prepare_out(arguments, config)
     return _train(arguments, config)
 
 

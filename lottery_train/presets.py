@@ -34,7 +34,7 @@ def an4_unstructured():
 
 
 def mini_librispeech():
-    """Five hours of read English."""
+    """Mini LibriSpeech, five hours of read English; its official download is found by name."""
     return RunConfig(
         data=DataConfig(corpus="mini_librispeech", speeds=(1.0,), tokens="bpe:256"),
         model=ModelConfig(num_blocks=6, ff=512),

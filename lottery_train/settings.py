@@ -129,8 +129,9 @@ def _fitted(value, annotation):
         wanted = options[:1] * len(value) if isinstance(value, list | tuple) and options[-1] is ... else options
         if isinstance(value, list | tuple) and len(value) == len(wanted):
             return tuple(_fitted(item, option) for item, option in zip(value, wanted, strict=True))
-    elif annotation is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
-        return float(value)
+    elif annotation is float:
+        if type(value) in (int, float) and abs(value) <= sys.float_info.max:  # neither NaN nor infinite
+            return float(value)
     elif type(value) is annotation:
         return value
     raise TypeError(f"{value!r} is not {annotation}")

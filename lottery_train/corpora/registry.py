@@ -4,7 +4,7 @@ An importer is a module with `read_corpus(source_dir) -> (splits, skipped)`, `AR
 that is impossible) and `HOMEPAGE`.
 """
 
-from lottery_train.corpora import an4, common_voice, folder, librispeech, speech_commands, tedlium
+from lottery_train.corpora import an4, common_voice, folder, librispeech, mini_librispeech, speech_commands, tedlium
 from lottery_train.corpora.corpus import write_corpus
 from lottery_train.corpora.splits import complete_splits
 from lottery_train.errors import CorpusError
@@ -14,6 +14,7 @@ IMPORTERS = {
     "common_voice": common_voice,
     "folder": folder,
     "librispeech": librispeech,
+    "mini_librispeech": mini_librispeech,
     "speech_commands": speech_commands,
     "tedlium": tedlium,
 }

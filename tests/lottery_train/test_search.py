@@ -1,18 +1,12 @@
-"""Tickets, the search loop, controls, and the command line: kill -9 and resume included."""
+"""Tickets, the search loop, and controls."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import pytest
 import torch
 
 from lottery_train.checkpoint import read_safetensors
-from lottery_train.cli import main
 from lottery_train.config import RunConfig
 from lottery_train.controls import CONTROLS, train_control
 from lottery_train.distributed import Process
@@ -237,95 +231,3 @@ def test_scores_agree_with_jiwer_and_pairs_with_arithmetic():
     assert difference == pytest.approx(scores[1].wer - scores[0].wer)
     assert low <= difference <= high
     assert paired_difference(scores[0], scores[0]) == (0.0, 0.0, 0.0)
-
-
-def command_line(tones, out, *, cache):
-    flags = [
-        "--corpus",
-        "tones",
-        "--data-dir",
-        str(tones),
-        "--out",
-        str(out),
-        "--rounds",
-        "1",
-        "--epochs",
-        "12",
-        "--level-epochs",
-        "6",
-        "--batch-s",
-        "6",
-        "--threads",
-        "1",
-        "--rewind",
-        "step",
-        "--rewind-steps",
-        "3",
-        "--rate",
-        "0.5",
-        "--granularity",
-        "weight",
-    ]
-    for setting in ("num_blocks=1", "model_width=16", "ff=16", "heads=1", "conv=16"):
-        flags += ["--set", f"model.{setting}"]
-    environment = os.environ | {"LOTTERY_CACHE": str(cache), "PYTHONPATH": os.getcwd()}
-    return [sys.executable, "-m", "lottery_train.cli", *flags], environment
-
-
-def test_kill_9_and_start_again_gives_the_same_ticket(tones, tmp_path):
-    command, environment = command_line(tones, tmp_path / "whole", cache=tmp_path / "cache")
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "whole" / "report.html").exists()
-    assert str(tmp_path / "whole" / "report.html") in result.stdout
-    command, environment = command_line(tones, tmp_path / "killed", cache=tmp_path / "cache")
-    for place in ("level_00.work/checkpoint.safetensors", "level_01.work/checkpoint.safetensors"):
-        with subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            while not (tmp_path / "killed" / place).exists() and process.poll() is None:
-                time.sleep(0.002)
-            process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    assert subprocess.run(command, env=environment, capture_output=True, timeout=300).returncode == 0
-    for name in ("ticket.json", "mask.safetensors", "weights.safetensors"):
-        for level in ("level_00", "level_01"):
-            files = [(tmp_path / run / level / name).read_bytes() for run in ("whole", "killed")]
-            assert files[0] == files[1], f"{level}/{name}"
-    assert not list((tmp_path / "killed").glob("*.work"))
-
-
-def test_dry_run_prints_levels_layers_and_asymptote(capsys):
-    assert main(["--preset", "an4", "--schedule", "decaying", "--rate", "0.2", "--rounds", "3", "--dry-run"]) == 0
-    output = capsys.readouterr().out
-    assert "12.05%" in output
-    assert "80.00%" in output
-    assert f"{0.8 * (1 - 0.18):.2%}" in output
-    assert "blocks.3.convolution.pointwise_out" in output
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--preset", "none"], "preset is 'none'"),
-        (["--set", "train.epoch=3"], "no setting 'train.epoch'"),
-        (["--rate", "1.5", "--dry-run"], "rate"),
-        (["--rewind", "sideways"], "rewind"),
-        (["--granularity", "block:0x4", "--dry-run"], "block"),
-        (["--schedule", "decaying", "--rate", "0.2", "--target-density", "0.1", "--dry-run"], "unreachable"),
-        (["--corpus", "tones", "--data-dir", "missing", "--out", "run"], "missing"),
-    ],
-)
-def test_wrong_settings_are_explained(arguments, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
-    assert message in captured.err
-    assert not list(tmp_path.glob("run/*.json"))
-
-
-def test_an_unwritable_directory_is_explained(tones, tmp_path, capsys):
-    (tmp_path / "file").write_text("x")
-    assert main(["--corpus", "tones", "--data-dir", str(tones), "--out", str(tmp_path / "file" / "run")]) == 2
-    assert "cannot write" in capsys.readouterr().err
