@@ -329,4 +329,4 @@ def test_a_folder_without_the_corpus_is_named(tmp_path, name):
 def test_an_unknown_importer_lists_the_known_ones(tmp_path):
     with pytest.raises(CorpusError) as caught:
         import_corpus("timit", source_dir=tmp_path, out_dir=tmp_path / "out")
-    assert "an4, common_voice, folder, librispeech, speech_commands, tedlium" in caught.value.hint
+    assert "an4, common_voice, folder, librispeech, mini_librispeech, speech_commands, tedlium" in caught.value.hint
