@@ -76,6 +76,7 @@ class Contender:
         """Run one training step and return its seconds."""
         features_BTF, targets_BU, input_lengths, target_lengths = batch
         torch.use_deterministic_algorithms(self.is_deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = False
         start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
             logprobs_BTV = self.model(features_BTF, chunk=chunk)

@@ -9,10 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lottery_train.models.layers import Attention, Convolution, FeedForward, Subsampling
+from lottery_train.models.layers import MASKED, Attention, Convolution, FeedForward, Subsampling, window_mask
 from lottery_train.units import Member, UnitGroup
-
-_MASKED = -1e9
 
 
 class Block(nn.Module):
@@ -46,19 +44,19 @@ class Block(nn.Module):
         self.ff2 = feed_forward(widths.ff2)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x_BTD, *, chunk, mask_NW, attention_cache=None, conv_cache=None):
+    def forward(self, x_BTD, *, chunk, mask_BNHSW, attention_cache=None, conv_cache=None):
         """Return (B, T, D) and the two next caches (None without caches, unchanged where the module is absent)."""
         x = x_BTD
         if self.ff1 is not None:
-            x = x + 0.5 * self.ff1(x)
+            x = x.add(self.ff1(x), alpha=0.5)
         if self.attention is not None:
-            y, attention_cache = self.attention(x, chunk=chunk, mask_NW=mask_NW, cache=attention_cache)
+            y, attention_cache = self.attention(x, mask_BNHSW=mask_BNHSW, cache=attention_cache)
             x = x + y
         if self.convolution is not None:
             y, conv_cache = self.convolution(x, chunk=chunk, cache=conv_cache)
             x = x + y
         if self.ff2 is not None:
-            x = x + 0.5 * self.ff2(x)
+            x = x.add(self.ff2(x), alpha=0.5)
         return self.norm(x), attention_cache, conv_cache
 
 
@@ -94,14 +92,10 @@ class Conformer(nn.Module):
         if (x_BTF.shape[1] - 3) % (4 * chunk) or x_BTF.shape[1] <= 3:
             raise ValueError(f"{x_BTF.shape[1]} feature frames, expected 4 * n * {chunk} + 3")
         x = self.subsampling(x_BTF)
-        num_chunks = x.shape[1] // chunk
-        left = min(self.config.left_context_frames, (num_chunks - 1) * chunk)
-        frame = torch.arange(num_chunks, device=x.device)[:, None] * chunk - left
-        frame = frame + torch.arange(left + chunk, device=x.device)[None]
-        mask_NW = torch.where(frame >= 0, 0.0, _MASKED).to(x.dtype)
+        mask_BNHSW = window_mask(x.shape[1], chunk=chunk, left=self.config.left_context_frames).to(x)
         tapped = None
         for number, block in enumerate(self.blocks, start=1):
-            x, _, _ = block(x, chunk=chunk, mask_NW=mask_NW)
+            x, _, _ = block(x, chunk=chunk, mask_BNHSW=mask_BNHSW)
             tapped = x if number == tap else tapped
         logprobs_BTV = F.log_softmax(self.head(x).float(), -1)
         return logprobs_BTV if tap is None else (logprobs_BTV, tapped)
@@ -120,11 +114,11 @@ class Conformer(nn.Module):
         left = self.config.left_context_frames
         window = torch.arange(left + chunk, device=x.device)[None]
         exists = window >= (left - num_past)[:, None]
-        mask_B1W = torch.where(exists, 0.0, _MASKED).to(x.dtype).unsqueeze(1)
+        mask_BNHSW = torch.where(exists, 0.0, MASKED).to(x.dtype)[:, None, None, None]
         following = []
         for block, (attention_cache, conv_cache) in zip(self.blocks, caches, strict=True):
             x, attention_cache, conv_cache = block(
-                x, chunk=chunk, mask_NW=mask_B1W, attention_cache=attention_cache, conv_cache=conv_cache
+                x, chunk=chunk, mask_BNHSW=mask_BNHSW, attention_cache=attention_cache, conv_cache=conv_cache
             )
             following.append((attention_cache, conv_cache))
         return F.log_softmax(self.head(x), -1), following

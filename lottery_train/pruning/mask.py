@@ -20,6 +20,7 @@ from runtime.files import write_atomic
 
 _METADATA_KEY = "lottery_mask"
 _VERSION = 1
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Mask(MutableMapping):
@@ -125,8 +126,9 @@ class Mask(MutableMapping):
                 if name not in tensors or tensors[name].shape != keep.shape:
                     found = tuple(tensors[name].shape) if name in tensors else "missing"
                     raise ValueError(f"{name}: the mask has shape {tuple(keep.shape)}, the parameter is {found}")
-                # masked_fill_, not a product: NaN * 0 is NaN and -1 * 0 is a negative zero.
-                tensors[name].masked_fill_(~keep.to(tensors[name].device), 0)
+                # The bits, not the floats: NaN * 0 is NaN and -1 * 0 is a negative zero. masked_fill_ is right, and ten
+                # times slower on a CPU.
+                tensors[name].view(_BITS[tensors[name].element_size()]).mul_(keep.to(tensors[name].device))
 
     @property
     def num_weights(self):

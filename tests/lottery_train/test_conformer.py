@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from lottery_train.errors import ConfigError
 from lottery_train.models import BlockWidths, ConformerConfig, build_model, count_weights, dense_small_config
-from lottery_train.models.layers import ChannelRMSNorm, DepthwiseConv, StridedConv, chunk_windows
+from lottery_train.models.layers import ChannelRMSNorm, DepthwiseConv, StridedConv, chunk_windows, window_mask
 from runtime.features import padded_frames
 from tests.lottery_train.tiny import random_model, tiny_config
 
@@ -94,7 +94,8 @@ def test_depthwise_conv_equals_conv1d_inside_the_chunk(kernel, chunk):
     torch.nn.init.normal_(layer.bias)
     windows_MCW = torch.randn(9, 6, kernel // 2 + chunk)
     expected = layer.step(windows_MCW, chunk=chunk)
-    torch.testing.assert_close(layer(windows_MCW.transpose(1, 2), chunk=chunk), expected)
+    found_CMS = layer(windows_MCW.transpose(0, 1), chunk=chunk)
+    torch.testing.assert_close(found_CMS.permute(1, 2, 0), expected)
 
 
 @pytest.mark.parametrize(("chunk", "left"), [(4, 8), (4, 6), (3, 7), (5, 0)])
@@ -110,11 +111,27 @@ def test_chunk_windows_equal_unfold_and_so_do_their_gradients(chunk, left):
     )
 
 
-def test_channel_norm_equals_torch_rms_norm():
+@pytest.mark.parametrize(("num_frames", "chunk", "left"), [(48, 3, 7), (48, 4, 16), (20, 4, 16), (64, 8, 4), (9, 9, 4)])
+def test_each_query_sees_its_chunk_and_the_left_context_once(num_frames, chunk, left):
+    mask_NSW = window_mask(num_frames, chunk=chunk, left=left)[0, :, 0]
+    rows, window = mask_NSW.shape[1:]
+    found = torch.zeros(num_frames, num_frames, dtype=torch.int64)
+    for number, row, column in (mask_NSW == 0).nonzero().tolist():
+        query, key = number * rows + row, (number + 1) * rows - window + column
+        if query < num_frames:
+            found[query, key] += 1
+    start = torch.arange(num_frames)[:, None] // chunk * chunk
+    key = torch.arange(num_frames)
+    assert torch.equal(found, ((key >= start - left) & (key < start + chunk)).long())
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_channel_norm_equals_torch_rms_norm(axis):
     torch.manual_seed(0)
     x, norm = torch.randn(2, 5, 12), ChannelRMSNorm(12, divisor=12)
     torch.nn.init.normal_(norm.gain)
-    torch.testing.assert_close(norm(x), F.rms_norm(x, (12,), norm.gain, eps=1e-5))
+    found = norm(x.movedim(-1, axis), axis=axis).movedim(axis, -1)
+    torch.testing.assert_close(found, F.rms_norm(x, (12,), norm.gain, eps=1e-5))
 
 
 @torch.no_grad()
