@@ -23,7 +23,7 @@ from lottery_train.models import build_model, count_weights, dense_config
 from lottery_train.models.layers import Subsampling
 from lottery_train.torchaudio_import import import_torchaudio
 from runtime.command import run_command
-from runtime.features import padded_frames
+from runtime.features import ENCODER_FRAME_MS, padded_frames
 from runtime.options import create_parser, positive_int
 from runtime.table import Table, number
 
@@ -134,7 +134,7 @@ def measure_shape(contenders, *, shape, threads, repeats, train):
     """
     torch.set_num_threads(threads)
     batch = make_batch(*shape)
-    audio_s = shape[0] * shape[1] * 0.04
+    audio_s = shape[0] * shape[1] * ENCODER_FRAME_MS / 1000
     times = {(index, chunk): [] for index in range(len(contenders)) for chunk in train.chunk_frames}
     for round_number in range(-WARM_UP_STEPS, repeats * len(train.chunk_frames)):
         chunk = train.chunk_frames[round_number % len(train.chunk_frames)]
@@ -152,7 +152,7 @@ def measure_shape(contenders, *, shape, threads, repeats, train):
                 "precision": contender.precision,
                 "threads": threads,
                 "utterances": shape[0],
-                "utterance_s": shape[1] * 0.04,
+                "utterance_s": shape[1] * ENCODER_FRAME_MS / 1000,
                 "step_ms": 1e3 * step_s,
                 "fastest_step_ms": 1e3 * min(min(times[index, chunk]) for chunk in train.chunk_frames),
                 "audio_s_per_s": audio_s / step_s,
@@ -194,17 +194,20 @@ def _batch(row):
 def _print(rows, comparisons):
     header = ("model", "precision", "threads", "batch", "step ms", "audio-s a s")
     cells = (
-        (row["name"], row["precision"], str(row["threads"]), _batch(row), number(row["step_ms"], digits=1),
-         number(row["audio_s_per_s"], digits=0))
+        (
+            row["name"],
+            row["precision"],
+            str(row["threads"]),
+            _batch(row),
+            number(row["step_ms"], digits=1),
+            number(row["audio_s_per_s"], digits=0),
+        )
         for row in rows
     )
     print(Table(header=header, rows=tuple(cells), num_left=2).text(), end="\n\n")
     names = ("speedup_default_precisions", "speedup_both_bfloat16", "speedup_both_float32")
     header = ("batch", "threads", "default precisions", "both bfloat16", "both float32")
-    cells = (
-        (_batch(row), str(row["threads"]), *(number(row[name]) for name in names))
-        for row in comparisons
-    )
+    cells = ((_batch(row), str(row["threads"]), *(number(row[name]) for name in names)) for row in comparisons)
     print("ours over torchaudio:", Table(header=header, rows=tuple(cells)).text(), sep="\n")
 
 
@@ -214,10 +217,21 @@ def _main(argv):
         description="Time a training step of our Conformer beside torchaudio's: benchmarks/results/train_speed.json.",
         examples="  python -m benchmarks.train_speed --repeats 20",
     )
-    parser.add_argument("--repeats", type=positive_int, default=10, metavar="N",
-                        help="rounds for each chunk length, batch shape and thread count (default: %(default)s)")
-    parser.add_argument("--threads", type=positive_int, nargs="+", default=[1, 2], metavar="N",
-                        help="thread counts (default: 1 2); the summary is that of the largest")
+    parser.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=10,
+        metavar="N",
+        help="rounds for each chunk length, batch shape and thread count (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        nargs="+",
+        default=[1, 2],
+        metavar="N",
+        help="thread counts (default: 1 2); the summary is that of the largest",
+    )
     parser.add_argument("--no-write", action="store_true", help="print the tables only")
     arguments = parser.parse_args(argv)
     model, train = ModelConfig(), TrainConfig()
@@ -225,7 +239,9 @@ def _main(argv):
     rows = []
     for threads in arguments.threads:
         for shape in SHAPES:
-            print(f"timing {shape[0]} x {shape[1] * 0.04:.1f} s on {threads} threads", file=sys.stderr)
+            print(
+                f"timing {shape[0]} x {shape[1] * ENCODER_FRAME_MS / 1000:.1f} s on {threads} threads", file=sys.stderr
+            )
             rows += measure_shape(contenders, shape=shape, threads=threads, repeats=arguments.repeats, train=train)
     comparisons = compare(rows)
     _print(rows, comparisons)

@@ -13,6 +13,7 @@ from export.shrink import removable_units, shrink
 from export.verify import verify
 from lottery_train.models.build import count_weights
 from runtime import __version__
+from runtime.features import ENCODER_FRAME_MS
 from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
 from runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
 
@@ -78,7 +79,7 @@ def export_ticket(
     with atomic_directory(out) as folder:
         masked = _masked(ticket)
         model = _shrunk(masked, ticket, progress=progress) if is_structured else masked
-        progress(f"converting to ONNX, {chunk_frames * 40} ms chunks")
+        progress(f"converting to ONNX, {chunk_frames * ENCODER_FRAME_MS} ms chunks")
         graphs, data = _convert(model, chunk_frames=chunk_frames, has_int8=has_int8, progress=progress)
         progress("verifying every step of the conversion")
         parity = verify(

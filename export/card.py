@@ -3,13 +3,13 @@
 import textwrap
 
 from export.verify import summary
+from runtime.features import ENCODER_FRAME_MS
 
 ZEROS_NOTE = (
     "The pruned weights are zeros inside full-size matrices. They make the compressed file smaller, and nothing else: "
     "onnxruntime multiplies zeros like any other number, so this model takes the time and the memory of the dense one. "
     "To make a ticket faster, train it with --granularity unit and export it with --structured."
 )
-_FRAME_MS = 40
 
 
 def model_card(*, name, record, provenance, container, parity, num_bytes):
@@ -23,8 +23,8 @@ def model_card(*, name, record, provenance, container, parity, num_bytes):
         parity: content of `parity.json`.
         num_bytes: file name -> (bytes, bytes after zip compression).
     """
-    chunk_ms = container.chunk_frames * _FRAME_MS
-    context_s = container.config.left_context_frames * _FRAME_MS / 1000
+    chunk_ms = container.chunk_frames * ENCODER_FRAME_MS
+    context_s = container.config.left_context_frames * ENCODER_FRAME_MS / 1000
     sections = [
         f"# {name}",
         _text(
@@ -80,7 +80,7 @@ def _error_rates(record, *, chunk_ms):
                 *counts,
             ]
         )
-    measured_ms = record["chunk_frames"] * _FRAME_MS
+    measured_ms = record["chunk_frames"] * ENCODER_FRAME_MS
     note = (
         f"Measured in float32 at {measured_ms} ms chunks with greedy decoding and no language model. The interval is a "
         "95 % bootstrap over utterances. The int8 model was compared with the float32 one (below), not scored on these "
@@ -147,7 +147,7 @@ def _limits(*, container):
     limits = (
         "- It spells what it hears: no language model, no punctuation, no numbers as digits.\n"
         "- It never says that it did not understand; the word confidences are softmax values, not calibrated.\n"
-        f"- A word is known at the earliest {container.chunk_frames * _FRAME_MS} ms after its chunk began.\n"
+        f"- A word is known at the earliest {container.chunk_frames * ENCODER_FRAME_MS} ms after its chunk began.\n"
         "- One speaker at a time; overlapping speech and music come out as words."
     )
     return limits

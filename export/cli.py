@@ -6,11 +6,11 @@ from pathlib import Path
 from export.errors import ExportError
 from runtime.command import run_command
 from runtime.errors import require_extra
+from runtime.features import ENCODER_FRAME_MS
 from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.options import create_parser
 from runtime.table import Table
 
-_FRAME_MS = 40
 _EXAMPLES = """\
   lottery-export runs/an4/level_06 --structured --out bundles/an4     remove what the ticket masks: smaller, faster
   lottery-export runs/an4/level_06 --out bundles/an4_zeros            keep the zeros: same speed, compresses better
@@ -78,9 +78,11 @@ def _parse(argv):
 def _chunk_frames(chunk_ms, *, default):
     if chunk_ms is None:
         return default
-    if chunk_ms < _FRAME_MS or chunk_ms % _FRAME_MS:
-        raise ExportError(f"--chunk-ms is {chunk_ms}, expected a multiple of {_FRAME_MS}", hint="try --chunk-ms 640")
-    return chunk_ms // _FRAME_MS
+    if chunk_ms < ENCODER_FRAME_MS or chunk_ms % ENCODER_FRAME_MS:
+        raise ExportError(
+            f"--chunk-ms is {chunk_ms}, expected a multiple of {ENCODER_FRAME_MS}", hint="try --chunk-ms 640"
+        )
+    return chunk_ms // ENCODER_FRAME_MS
 
 
 def _progress(line):

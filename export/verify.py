@@ -16,13 +16,12 @@ import torch
 
 from export.container import Container
 from export.errors import ExportError
-from runtime.features import PADDING_VALUE, fbank, padded_frames
+from runtime.features import ENCODER_FRAME_MS, PADDING_VALUE, fbank, padded_frames
 from runtime.synthetic import speech_like
 
 SCHEMA_VERSION = 1
 NUM_CHUNKS = 12
 BATCHES = (1, 2)
-_FRAME_S = 0.04
 # A frame in which fp32 leads by this many nats is decided: int8 has no excuse for another answer.
 _DECIDED_NATS = 0.5
 _MIN_AGREEMENT = 0.95
@@ -150,7 +149,7 @@ def _features(batch, *, num_chunks, chunk_frames):
     total = padded_frames(num_chunks, chunk_frames=chunk_frames)
     rows = []
     for seed in range(batch):
-        features = fbank(speech_like(0.9 * num_chunks * chunk_frames * _FRAME_S, seed=seed))[:total]
+        features = fbank(speech_like(0.9 * num_chunks * chunk_frames * ENCODER_FRAME_MS / 1000, seed=seed))[:total]
         rows.append(np.pad(features, ((0, total - len(features)), (0, 0)), constant_values=PADDING_VALUE))
     return np.stack(rows)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lottery_train.augment import spec_augment
-from runtime.features import PADDING_VALUE, num_chunks, padded_frames
+from runtime.features import FEATURE_FRAMES_PER_S, PADDING_VALUE, num_chunks, padded_frames
 
 _NEPER_PER_DB = np.log(10) / 10
 
@@ -86,7 +86,7 @@ def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, 
         parts = [order[place]]
         if joins[place] and place + 1 < len(order):
             pair = sum(lengths[variant[u], u] for u in order[place : place + 2])
-            if pair <= max_utterance_s * 100:
+            if pair <= max_utterance_s * FEATURE_FRAMES_PER_S:
                 parts.append(order[place + 1])
         place += len(parts)
         examples.append(tuple((int(u), int(variant[u])) for u in parts))
@@ -104,7 +104,7 @@ def pack(examples, sizes, *, batch_s):
     batches, longest = [], 0
     for example, size in zip(examples, sizes, strict=True):
         longest = max(longest, size)
-        if not batches or longest * (len(batches[-1]) + 1) > batch_s * 100:
+        if not batches or longest * (len(batches[-1]) + 1) > batch_s * FEATURE_FRAMES_PER_S:
             batches.append([])
             longest = size
         batches[-1].append(example)
@@ -144,5 +144,5 @@ def collate(dataset, examples, *, encode, chunk, encode_characters=None, rng=Non
         targets=Targets.pad([encode(text) for text in texts]),
         characters=Targets.pad([encode_characters(text) for text in texts]) if encode_characters else None,
         chunk=chunk,
-        audio_s=sum(len(part) for part in frames) / 100,
+        audio_s=sum(len(part) for part in frames) / FEATURE_FRAMES_PER_S,
     )

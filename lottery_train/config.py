@@ -13,7 +13,7 @@ from lottery_train.settings import Settings, choice
 CONTROLS = {
     "dense-small": "a dense model with as many weights as the ticket has non-zeros",
     "no-rewinding": "the ticket's mask, its parent's trained weights, fine-tuned",
-    "random-pruning": "as many weights, chosen by chance, from the ticket's own start",
+    "random-pruning": "as many weights, chosen by chance, from the rewind point or the dense model's weights",
     "random-ticket": "the ticket's mask, other first weights",
 }
 

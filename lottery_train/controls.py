@@ -1,18 +1,16 @@
 """Controls: what a ticket must beat, trained by the same code and written beside it.
 
-random-pruning   the same number of weights, chosen by chance, from the ticket's own start
-random-ticket    the ticket's mask, other first weights
-no-rewinding     the ticket's mask, its parent's trained weights, fine-tuned
-dense-small      a dense model with as many weights as the ticket has non-zeros
+`lottery_train.config.CONTROLS` says what each is. They start from drawn weights (random-ticket, dense-small) even where
+the run itself started from another corpus's ticket.
 """
 
+from lottery_train.config import CONTROLS
 from lottery_train.errors import ConfigError, TicketError
 from lottery_train.models.build import build_model, dense_small_config
 from lottery_train.pruning import prune
 from lottery_train.search import Start, level_epochs, train_ticket
 from lottery_train.ticket import is_ticket, load_ticket
 
-CONTROLS = ("dense-small", "no-rewinding", "random-pruning", "random-ticket")
 _OTHER_WEIGHTS = 1000
 
 

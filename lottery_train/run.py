@@ -51,7 +51,7 @@ class Run:
         search = self.config.search
         return (
             make_criterion(criterion or search.criterion, seed=self.config.train.seed),
-            make_granularity(search.granularity, groups=model.unit_groups()),
+            make_granularity(search.granularity, groups=model.unit_groups(), allow_empty=search.can_remove_groups),
             make_schedule(search.schedule, rate=search.rate, decay=search.decay),
         )
 
@@ -73,7 +73,8 @@ def settle_config(out, *, config, process):
         found = RunConfig.from_json(read_json(path))
         if not _same_dense(found, config) or replace(found.search, rounds=0) != replace(config.search, rounds=0):
             raise ConfigError(
-                f"{path}: this run was made with other settings", hint="choose another --out, or remove the run"
+                f"{path}: this run was made with other settings",
+                hint="choose another --out, or start over with --no-resume",
             )
     process.barrier()
     if process.is_first:
