@@ -131,11 +131,8 @@ def fingerprint(utterances):
     """Return a SHA-256 over names, sizes, places and texts: the identity of data wherever it lies."""
     digest = hashlib.sha256()
     for utterance in utterances:
-        offset = "" if utterance.offset_s is None else f"{utterance.offset_s}\t"
-        size = utterance.audio_path.stat().st_size
-        digest.update(
-            f"{utterance.audio_path.name}\t{size}\t{offset}{utterance.duration_s}\t{utterance.text}\n".encode()
-        )
+        name, size = utterance.audio_path.name, utterance.audio_path.stat().st_size
+        digest.update(f"{name}\t{size}\t{utterance.offset_s}\t{utterance.duration_s}\t{utterance.text}\n".encode())
     return digest.hexdigest()
 
 
