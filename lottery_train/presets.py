@@ -9,8 +9,8 @@ def embedded():
     return RunConfig(
         data=DataConfig(corpus="embedded", tokens="unigram:90", speeds=(1.0,)),
         model=ModelConfig(num_blocks=3, model_width=96, stem_width=48, ff=256, heads=4, head_width=24, conv=96),
-        train=TrainConfig(epochs=16, batch_s=12.0, num_evaluations=2, average_best=2),
-        search=SearchConfig(rounds=2, rate=0.4, granularity="unit", rewind="learning-rate", level_epochs=4),
+        train=TrainConfig(epochs=26, batch_s=12.0, num_evaluations=3, average_best=3),
+        search=SearchConfig(rounds=2, rate=0.4, granularity="unit", rewind="learning-rate", level_epochs=5),
     )
 
 
