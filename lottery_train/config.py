@@ -182,6 +182,8 @@ class SearchConfig(Settings):
         level_epochs: epochs of every level after the dense one; null is as many as the dense one has.
         can_remove_groups: whether a feed-forward, attention or convolution module may lose its last units too and go
             as a whole (granularity unit); otherwise the smallest ones set a floor to the density.
+        balances_kinds: whether heads, neurons and channels are each pruned at the same rate (granularity unit), not
+            ranked together: heads seldom rank low, yet cost more time than their weights tell.
     """
 
     rounds: int = 6
@@ -222,6 +224,11 @@ class SearchConfig(Settings):
     rewind_steps: int = 200
     level_epochs: int | None = None
     can_remove_groups: bool = False
+    balances_kinds: bool = False
+
+    def unit_options(self):
+        """Return the options of `lottery_train.pruning.make_granularity` that these settings ask for."""
+        return {"allow_empty": self.can_remove_groups, "balances_kinds": self.balances_kinds}
 
     def __post_init__(self):
         self.check_types()

@@ -78,7 +78,7 @@ def _plan(config, *, vocab_size):
     search = config.search
     model = build_model(dense_config(config.model, vocab_size=vocab_size), seed=config.train.seed)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    granularity = make_granularity(search.granularity, groups=model.unit_groups(), allow_empty=search.can_remove_groups)
+    granularity = make_granularity(search.granularity, groups=model.unit_groups(), **search.unit_options())
     return _Plan(
         weights=weights,
         mask=granularity.dense_mask(weights, names=prunable_names(model, scope=search.scope)),

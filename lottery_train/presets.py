@@ -22,7 +22,9 @@ def _an4_dense():
 def an4():
     """AN4, unit tickets (heads, neurons, convolution channels), which `lottery-export --structured` shrinks."""
     data, train = _an4_dense()
-    search = SearchConfig(rounds=6, rate=0.25, granularity="unit", rewind="learning-rate", level_epochs=12)
+    search = SearchConfig(
+        rounds=6, rate=0.25, granularity="unit", balances_kinds=True, rewind="learning-rate", level_epochs=10
+    )
     return RunConfig(data=data, train=train, search=search)
 
 

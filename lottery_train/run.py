@@ -51,7 +51,7 @@ class Run:
         search = self.config.search
         return (
             make_criterion(criterion or search.criterion, seed=self.config.train.seed),
-            make_granularity(search.granularity, groups=model.unit_groups(), allow_empty=search.can_remove_groups),
+            make_granularity(search.granularity, groups=model.unit_groups(), **search.unit_options()),
             make_schedule(search.schedule, rate=search.rate, decay=search.decay),
         )
 

@@ -139,6 +139,9 @@ class UnitGranularity:
         groups: the model's unit groups. Those that own no weight of the scope are left alone.
         head_multiple, ff_multiple, conv_multiple: kept counts of each kind stay multiples of this.
         allow_empty: whether a group may lose its last bundle too.
+        balances_kinds: whether heads, neurons and channels are each ranked among themselves and leave at the same rate.
+            A head's score is a mean over thousands of weights and hardly ever among the lowest, yet heads cost more
+            time than their weights tell: balanced tickets run faster at equal size.
     Raises:
         ConfigError: a tensor is owned by two groups, or a multiple is below 1.
     """
@@ -148,6 +151,7 @@ class UnitGranularity:
     ff_multiple: int = 8
     conv_multiple: int = 8
     allow_empty: bool = False
+    balances_kinds: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "groups", tuple(self.groups))
@@ -201,6 +205,8 @@ class UnitGranularity:
                 pooled.append(torch.stack(means).cummax(0).values)
         scores = torch.cat(pooled) if pooled else torch.zeros(0, dtype=torch.float64)
         costs = torch.stack(costs) if costs else torch.zeros(0, dtype=torch.int64)
+        if self.balances_kinds:
+            scores = _shares_below(scores, costs, kinds=[group.kind for group, _ in places])
         return Cells(scores=scores, costs=costs, num_weights=num_weights, num_dense=num_dense, places=tuple(places))
 
     def carve(self, mask, cells, *, removed):
@@ -238,6 +244,17 @@ def make_granularity(text, *, groups=(), **options):
     if block := re.fullmatch(r"block:([0-9]{1,4})x([0-9]{1,4})", text):
         return BlockGranularity(rows=int(block[1]), columns=int(block[2]))
     raise ConfigError(f"granularity is {text!r}, expected weight, unit, or block:RxC such as block:1x4")
+
+
+def _shares_below(scores, costs, *, kinds):
+    """Return for each cell the share of its kind's weights up to it, lowest first: kinds then leave alike."""
+    shares = torch.zeros(len(kinds), dtype=torch.float64)
+    for kind in set(kinds):
+        mine = torch.tensor([place for place, other in enumerate(kinds) if other == kind])
+        order = mine[scores[mine].argsort(stable=True)]
+        sums = costs[order].cumsum(0).double()
+        shares[order] = sums / sums[-1]
+    return shares
 
 
 def _unit_scores(members, scores, mask, *, pool):

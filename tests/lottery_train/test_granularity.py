@@ -195,6 +195,31 @@ def test_a_group_keeps_one_bundle_unless_it_may_be_emptied():
     assert mask.num_kept == 0
 
 
+def test_balanced_kinds_leave_at_the_same_rate_lowest_first_within_each(model):
+    weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for name in weights:
+        if ".attention." in name:
+            weights[name] *= 50  # a kind far above the others, were they not normalised and balanced
+    names = prunable_names(model, scope="pointwise")
+    fractions = {}
+    for is_balanced in (False, True):
+        granularity = UnitGranularity(
+            groups=model.unit_groups(), ff_multiple=1, conv_multiple=1, balances_kinds=is_balanced
+        )
+        *_, mask = _rounds(weights, granularity, names=names, levels=[1], schedule=Constant(0.5))
+        kept, total = {}, {}
+        for group in granularity.groups:
+            units = group.kept_units(mask)
+            kept[group.kind] = kept.get(group.kind, 0) + int(units.sum())
+            total[group.kind] = total.get(group.kind, 0) + group.size
+        fractions[is_balanced] = {kind: kept[kind] / total[kind] for kind in total}
+        assert mask.density == pytest.approx(0.5, abs=0.1)
+    spread = {flag: max(found.values()) - min(found.values()) for flag, found in fractions.items()}
+    # Heads are few: one more or less is a sixth of them here.
+    assert spread[True] < 0.2
+    assert spread[False] > spread[True]
+
+
 def test_the_odd_units_leave_first():
     groups, weights, names = _two_layer_groups(small=20, large=21)
     granularity = UnitGranularity(groups=groups, ff_multiple=8)
