@@ -23,7 +23,7 @@ def an4():
     """AN4, unit tickets (heads, neurons, convolution channels), which `lottery-export --structured` shrinks."""
     data, train = _an4_dense()
     search = SearchConfig(
-        rounds=6, rate=0.25, granularity="unit", balances_kinds=True, rewind="learning-rate", level_epochs=10
+        rounds=7, rate=0.25, granularity="unit", balances_kinds=True, rewind="learning-rate", level_epochs=10
     )
     return RunConfig(data=data, train=train, search=search)
 
