@@ -189,7 +189,8 @@ def test_make_and_ci_run_the_tests():
     assert "make test" in (CHECKOUT / ".ci" / "run").read_text().splitlines()
     plan = {}
     for target in ("demo", "test", "lint"):
-        command = ["make", "--dry-run", "--always-make", target]
+        # Inside `make test` an inner make would announce its directory.
+        command = ["make", "--no-print-directory", "--dry-run", "--always-make", target]
         plan[target] = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
         assert f"torch=={pins()['torch']}" in plan[target]
         assert "pip install" in plan[target]
