@@ -19,7 +19,7 @@ from benchmarks.results import RESULTS, relative, write_result
 from lottery_train.corpora import find_corpus, load_audio, read_manifest
 from lottery_train.dataset import load_dataset
 from lottery_train.evaluate import Score, paired_difference, recognise, score_texts
-from lottery_train.report import size_table, wer_figure
+from lottery_train.report import read_records, size_table, wer_figure
 from lottery_train.ticket import load_ticket
 from runtime.bench import find_rows, latency_figure
 from runtime.command import run_command
@@ -227,8 +227,7 @@ def _ticket_records(run):
 def _page(runs, rows):
     sections = []
     for kind, run in runs.items():
-        levels = [read_json(path) for path in sorted(run.glob("level_*/ticket.json"))]
-        controls = [read_json(path) for path in sorted(run.glob("controls/*/ticket.json"))]
+        levels, controls = read_records(run)
         sections.append(
             Section(
                 heading=f"{kind.capitalize()} tickets",

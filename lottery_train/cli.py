@@ -59,6 +59,8 @@ def _train(arguments, config):
     # that a GPU run resumes where it stood but may differ in the last bits; torch then warns.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=process.device.type == "cuda")
+    # That mode fills each new tensor with NaN, for programs that read before they write: 5 % of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     with explain_os_errors(arguments.out):
         arguments.out.mkdir(parents=True, exist_ok=True)
     run = open_run(arguments.out, config=config, data_dir=arguments.data_dir, process=process)

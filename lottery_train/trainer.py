@@ -79,8 +79,6 @@ class Trainer:
         self.position = Position(best=[], world_size=process.world_size)
         is_bfloat16 = config.precision == "bfloat16" or config.precision == "auto" and has_fast_bfloat16(process.device)
         self._autocast_dtype = torch.bfloat16 if is_bfloat16 else None
-        # Deterministic mode fills each new tensor with NaN, for programs that read before they write: 5 % of a step.
-        torch.utils.deterministic.fill_uninitialized_memory = False
         self._forward = DistributedDataParallel(self.objective) if process.world_size > 1 else self.objective
 
     @property

@@ -7,23 +7,12 @@ import sys
 import time
 
 import pytest
-import torch
 
 from lottery_train.cli import main
 from lottery_train.config import CONTROLS, RunConfig
 from lottery_train.corpora import IMPORTERS
 from lottery_train.presets import PRESETS
 from lottery_train.settings import setting_types
-from tests.lottery_train.tiny import write_tones
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory):
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("tones")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOTTERY_CACHE", str(folder / "cache"))
-        yield write_tones(folder / "pack")
 
 
 @pytest.fixture

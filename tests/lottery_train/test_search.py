@@ -19,15 +19,6 @@ from lottery_train.ticket import load_ticket
 from tests.lottery_train.tiny import tiny_run, write_tones
 
 
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory):
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("tones")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOTTERY_CACHE", str(folder / "cache"))
-        yield write_tones(folder / "pack")
-
-
 def start_run(tones, out, **changes):
     return open_run(out, config=tiny_run(**changes), data_dir=tones, process=Process())
 
