@@ -21,7 +21,7 @@ from runtime.features import (
     SUBSAMPLING,
     WINDOW_SAMPLES,
 )
-from runtime.fields import Fields, short
+from runtime.fields import MAX_TEXT_CHARACTERS, Fields, short
 from runtime.files import read_json, sha256_file, write_json
 from runtime.tokenizer import MAX_SYMBOLS
 
@@ -35,9 +35,12 @@ MAX_STATE_ELEMENTS = 1 << 26
 MAX_CHUNK_FRAMES = 1024
 MAX_LEFT_CONTEXT = 16384
 MAX_INITIAL = 1 << 30
+MAX_MATRICES = 1 << 12
 
 # Precision -> role of its model.
 MODEL_ROLES = {"fp32": "model", "int8": "model_int8"}
+# The file of the ticket engine.
+TICKET_ROLE = "model_ticket"
 CARD_ROLE = "card"
 
 _REQUIRED_FILES = ("model", "tokens")
@@ -127,7 +130,10 @@ class Manifest:
         created_by: program and version that wrote the bundle.
         chunk_frames, left_context, vocab_size: see Geometry.
         states: the model's recurrent inputs, in the order of the graph's inputs after `x`.
-        files: role -> FileEntry; `model` and `tokens` always, `model_int8`, `model_ort`, `parity`, `card` if made.
+        files: role -> FileEntry; `model` and `tokens` always, `model_int8`, `model_ort`, `model_ticket`, `parity`,
+            `card` if made.
+        engine: what `model_ticket` holds, None where there is none: {"precision": "fp32" or "int8", "formats": {name
+            of a matrix: name of its format}}. The formats are for people: the file itself says how it is read.
         provenance: ticket, density, sizes, WER: for people and the benchmark; never acted upon.
     """
 
@@ -138,6 +144,7 @@ class Manifest:
     vocab_size: int
     states: tuple[StateSpec, ...]
     files: dict[str, FileEntry]
+    engine: dict | None = None
     provenance: dict = field(default_factory=dict)
 
     @property
@@ -210,6 +217,7 @@ class Manifest:
             "vocab_size": self.vocab_size,
             "states": [asdict(state) | {"shape": list(state.shape)} for state in self.states],
             "files": {role: asdict(entry) for role, entry in self.files.items()},
+            **({} if self.engine is None else {"engine": self.engine}),
             "provenance": self.provenance,
         }
 
@@ -231,11 +239,14 @@ class Manifest:
             vocab_size=fields.integer("vocab_size", low=2, high=MAX_SYMBOLS),
             states=tuple(_state(child) for _, child in fields.children("states", list, limit=MAX_ENTRIES)),
             files={role: _entry(child) for role, child in fields.children("files", dict, limit=MAX_ENTRIES)},
+            engine=_engine(value["engine"], source=source) if "engine" in value else None,
             provenance=fields.get("provenance", dict),
         )
         for role in _REQUIRED_FILES:
             if role not in manifest.files:
                 raise BundleError(f"{source}: files has no {role!r}", hint=_RE_EXPORT)
+        if (TICKET_ROLE in manifest.files) != (manifest.engine is not None):
+            raise BundleError(f"{source}: engine and files[{TICKET_ROLE!r}] go together", hint=_RE_EXPORT)
         if len({state.name for state in manifest.states}) != len(manifest.states):
             raise BundleError(f"{source}: two states have the same name", hint=_RE_EXPORT)
         return manifest
@@ -301,6 +312,21 @@ def _state(fields):
     if not abs(initial) <= MAX_INITIAL or (dtype == "int64" and type(initial) is not int):
         fields.fail(f"is {short(initial)}, expected a number of dtype {dtype}", name="initial")
     return StateSpec(name=fields.text("name"), shape=shape, dtype=dtype, initial=initial)
+
+
+def _engine(value, *, source):
+    """Check the field `engine` and return it."""
+    fields = Fields(value, source=source, key="engine", hint=_RE_EXPORT)
+    precision, names = fields.text("precision"), fields.get("formats", dict)
+    if precision not in MODEL_ROLES:
+        fields.fail(f"is {short(precision)}, expected one of {', '.join(MODEL_ROLES)}", name="precision")
+    if len(names) > MAX_MATRICES:
+        fields.fail(f"has {len(names)} entries, at most {MAX_MATRICES} are supported", name="formats")
+    for name in names:
+        if not 0 < len(name) <= MAX_TEXT_CHARACTERS or not name.isprintable():
+            fields.fail(f"names a matrix {short(name)}, expected printable characters", name="formats")
+    formats = Fields(names, source=source, key="engine.formats", hint=_RE_EXPORT)
+    return {"precision": precision, "formats": {name: formats.text(name) for name in names}}
 
 
 def _entry(fields):
