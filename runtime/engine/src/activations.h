@@ -1,0 +1,152 @@
+// Preparing the input of a product: floats as they are, or integers in the order that its kernel reads.
+#pragma once
+
+#include "kernels.h"
+
+namespace TICKET_ISA {
+
+// The smallest and the largest number of each frame; zero is always among them.
+template <int L>
+struct Range {
+    Row<L> low = {}, high = {};
+};
+
+template <int L>
+TICKET_INLINE void widen(Range<L> &range, Row<L> x) {
+    range.low = min<L>(x, range.low);
+    range.high = max<L>(x, range.high);
+}
+
+// Four chains at a time: one would wait for itself.
+template <int L, typename Get>
+TICKET_INLINE Range<L> range_of(uint32_t num_rows, Get get) {
+    Range<L> part[4];
+    uint32_t k = 0;
+    for (; k + 4 <= num_rows; k += 4) {
+        TICKET_UNROLL
+        for (int i = 0; i < 4; i++) widen<L>(part[i], get(k + i));
+    }
+    for (; k < num_rows; k++) widen<L>(part[0], get(k));
+    TICKET_UNROLL
+    for (int i = 1; i < 4; i++) {
+        widen<L>(part[0], part[i].low);
+        widen<L>(part[0], part[i].high);
+    }
+    return part[0];
+}
+
+template <int L>
+struct Quantiser {
+    Row<L> inverse, zero;
+
+    // Rounded first and shifted then, so that no processor rounds the sum of both at once.
+    TICKET_ALWAYS_INLINE Row<L> operator()(Row<L> x) const {
+        Row<L> q = round<L>(x * inverse) + zero;
+        return min<L>(max<L>(q, same<L>(0.0f)), same<L>(255.0f));
+    }
+};
+
+// Write the rows get(0) ... get(num_rows - 1) of one tile in the layout that `format` wants.
+template <int L, typename Get>
+TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Activations &out, uint32_t tile, Get get) {
+    uint8_t *data = out.data + tile * out.tile_bytes;
+    const Layout layout = layout_of(format);
+    const uint32_t padded = static_cast<uint32_t>(ticket::round_quads(num_rows));
+    if (layout == Layout::floats) {
+        float *rows = reinterpret_cast<float *>(data);
+        for (uint32_t k = 0; k < num_rows; k++) store<L>(rows + size_t{k} * L, get(k));
+        for (uint32_t k = num_rows; k < padded; k++) store<L>(rows + size_t{k} * L, same<L>(0.0f));
+        return;
+    }
+    Row<L> step = max<L>((range.high - range.low) * (1.0f / 255.0f), same<L>(1e-20f));
+    Quantiser<L> quantise;
+    quantise.inverse = same<L>(1.0f) / step;
+    quantise.zero = round<L>((same<L>(0.0f) - range.low) * quantise.inverse);
+    store<L>(out.steps + tile * 2 * L, step);
+    store<L>(out.steps + tile * 2 * L + L, step * quantise.zero);
+    typedef Row<L> R;
+    if (layout == Layout::quads) {
+        uint32_t k = 0;
+        for (; k + 4 <= num_rows; k += 4, data += 4 * L) {
+            Sums<L> a = to_sums<L>(quantise(get(k))), b = to_sums<L>(quantise(get(k + 1)));
+            Sums<L> c = to_sums<L>(quantise(get(k + 2))), d = to_sums<L>(quantise(get(k + 3)));
+            TICKET_UNROLL
+            for (int r = 0; r < R::R; r++) {
+                a.v[r] |= b.v[r] << 8 | c.v[r] << 16 | d.v[r] << 24;
+                *reinterpret_cast<typename R::I *>(data + r * R::W * 4) = a.v[r];
+            }
+        }
+        if (k < num_rows) {
+            Sums<L> all = {};
+            for (int shift = 0; k < num_rows; k++, shift += 8) {
+                Sums<L> a = to_sums<L>(quantise(get(k)));
+                for (int r = 0; r < R::R; r++) all.v[r] |= a.v[r] << shift;
+            }
+            for (int r = 0; r < R::R; r++) *reinterpret_cast<typename R::I *>(data + r * R::W * 4) = all.v[r];
+        }
+    } else if (layout == Layout::bytes) {
+        for (uint32_t k = 0; k < num_rows; k++) {
+            Sums<L> a = to_sums<L>(quantise(get(k)));
+            TICKET_UNROLL
+            for (int r = 0; r < R::R; r++) {
+                *reinterpret_cast<typename Vec<R::W>::B *>(data + size_t{k} * L + r * R::W) =
+                    __builtin_convertvector(a.v[r], typename Vec<R::W>::B);
+            }
+        }
+    } else {
+        float *rows = reinterpret_cast<float *>(data);
+        for (uint32_t k = 0; k < num_rows; k++) store<L>(rows + size_t{k} * L, quantise(get(k)));
+        for (uint32_t k = num_rows; k < padded; k++) store<L>(rows + size_t{k} * L, same<L>(0.0f));
+    }
+}
+
+// The same, where nobody has kept track of the range.
+template <int L, typename Get>
+TICKET_INLINE void prepare(Format format, uint32_t num_rows, Activations &out, uint32_t tile, Get get) {
+    Range<L> range;
+    if (layout_of(format) != Layout::floats) range = range_of<L>(num_rows, get);
+    prepare<L>(format, num_rows, range, out, tile, get);
+}
+
+// Bytes that the largest layout of so many rows needs.
+template <int L>
+TICKET_INLINE size_t prepared_bytes(uint32_t num_rows) {
+    return ticket::round_up(ticket::round_quads(num_rows) * L * sizeof(float), ticket::kAlignment);
+}
+
+template <int L>
+struct Moments {
+    Row<L> mean, inverse;  // inverse: 1 / standard deviation
+};
+
+// Mean and deviation over channels, in two passes: one would lose the digits of a small variance beside a large mean.
+template <int L>
+TICKET_INLINE Moments<L> moments(const float *x, uint32_t num_rows) {
+    Row<L> part[4] = {};
+    uint32_t k = 0;
+    for (; k + 4 <= num_rows; k += 4) {
+        TICKET_UNROLL
+        for (int i = 0; i < 4; i++) part[i] = part[i] + load<L>(x + size_t{k + i} * L);
+    }
+    for (; k < num_rows; k++) part[0] = part[0] + load<L>(x + size_t{k} * L);
+    const float share = 1.0f / static_cast<float>(num_rows);
+    Moments<L> out;
+    out.mean = ((part[0] + part[1]) + (part[2] + part[3])) * share;
+    Row<L> squares[4] = {};
+    for (k = 0; k + 4 <= num_rows; k += 4) {
+        TICKET_UNROLL
+        for (int i = 0; i < 4; i++) {
+            Row<L> d = load<L>(x + size_t{k + i} * L) - out.mean;
+            accumulate<L>(squares[i], d, d);
+        }
+    }
+    for (; k < num_rows; k++) {
+        Row<L> d = load<L>(x + size_t{k} * L) - out.mean;
+        accumulate<L>(squares[0], d, d);
+    }
+    Row<L> variance = ((squares[0] + squares[1]) + (squares[2] + squares[3])) * share;
+    out.inverse = inverse_sqrt<L>(variance + 1e-5f);
+    return out;
+}
+
+}  // namespace TICKET_ISA

@@ -1,0 +1,113 @@
+// Attention of one tile of queries over the cached chunks and the present one.
+//
+// Keys and values stay where the product that made them wrote them: [channel][frame], in the slot of their chunk. A
+// state is a ring of slots; nothing is moved.
+#pragma once
+
+#include "activations.h"
+
+namespace TICKET_ISA {
+
+// Frames of one tile of one slot that the queries see.
+struct Segment {
+    uint32_t tile;         // number of the tile in the ring
+    uint32_t first, last;  // frames of the tile, `last` not among them
+    uint32_t bias;         // place of frame 0's bias for the query of frame 0; frame j's lies j before it
+};
+
+// List what a stream's next chunk sees, oldest first; returns how many segments.
+static uint32_t list_segments(const ticket::Model &model, uint64_t num_chunks, Segment *segments) {
+    const uint32_t chunk = model.config.chunk_frames, lanes = model.lanes, num_tiles = model.num_tiles;
+    const uint32_t oldest = num_chunks < model.num_slots - 1 ? static_cast<uint32_t>(num_chunks) : model.num_slots - 1;
+    const uint32_t now = static_cast<uint32_t>(num_chunks % model.num_slots);
+    uint32_t count = 0;
+    for (uint32_t age = oldest + 1; age-- > 0;) {
+        const uint32_t slot = (now + model.num_slots - age) % model.num_slots;
+        // Frames of the oldest slot that lie before the left context.
+        const uint32_t past = age * chunk > model.config.left_context ? age * chunk - model.config.left_context : 0;
+        for (uint32_t tile = 0; tile < num_tiles; tile++) {
+            const uint32_t start = tile * lanes;
+            Segment s;
+            s.tile = slot * num_tiles + tile;
+            s.first = past > start ? past - start : 0;
+            s.last = chunk - start < lanes ? chunk - start : lanes;
+            s.bias = num_tiles * lanes - 1 + age * chunk - start;
+            if (s.first < s.last) segments[count++] = s;
+        }
+    }
+    return count;
+}
+
+// Scores of B keys from frame j on: query * key + bias.
+template <int L, int B>
+TICKET_INLINE void score(const float *query, const float *keys, uint32_t head_width, const float *bias, Row<L> *sums) {
+    TICKET_UNROLL
+    for (int i = 0; i < B; i++) sums[i] = load<L>(bias - i);
+    for (uint32_t e = 0; e < head_width; e++) {
+        Row<L> q = load<L>(query + size_t{e} * L);
+        TICKET_UNROLL
+        for (int i = 0; i < B; i++) accumulate<L>(sums[i], keys[size_t{e} * L + i], q);
+    }
+}
+
+// Rows e ... e + B - 1 of the values, weighted.
+template <int L, int B>
+TICKET_INLINE void mix(const float *ring, size_t tile_floats, const Segment *segments, uint32_t num_segments,
+                       const float *weights, Row<L> scale, float *out) {
+    Row<L> sums[B] = {};
+    for (uint32_t s = 0; s < num_segments; s++) {
+        const float *values = ring + segments[s].tile * tile_floats;
+        for (uint32_t j = segments[s].first; j < segments[s].last; j++, weights += L) {
+            Row<L> w = load<L>(weights);
+            TICKET_UNROLL
+            for (int i = 0; i < B; i++) accumulate<L>(sums[i], values[i * L + j], w);
+        }
+    }
+    TICKET_UNROLL
+    for (int i = 0; i < B; i++) store<L>(out + i * L, sums[i] * scale);
+}
+
+// One head. ring: the state's keys of this head, `tile_floats` from one tile to the next, values `values_offset` after
+// the keys. bias: of this head, for the tile's first query. query: (head_width, L), replaced by the result.
+template <int L>
+static void attend(const float *ring, size_t tile_floats, size_t values_offset, const Segment *segments,
+                   uint32_t num_segments, uint32_t head_width, const float *bias, float *scores, float *query) {
+    constexpr int B = TICKET_PANEL < L ? TICKET_PANEL : L;
+    Row<L> highest = same<L>(-1e30f);
+    float *next = scores;
+    for (uint32_t s = 0; s < num_segments; s++) {
+        const Segment segment = segments[s];
+        const float *keys = ring + segment.tile * tile_floats;
+        for (uint32_t j = segment.first / B * B; j < segment.last; j += B) {
+            Row<L> sums[B];
+            score<L, B>(query, keys + j, head_width, bias + segment.bias - j, sums);
+            for (uint32_t i = 0; i < B; i++) {
+                if (j + i < segment.first || j + i >= segment.last) continue;
+                store<L>(next, sums[i]);
+                next += L;
+                highest = max<L>(sums[i], highest);
+            }
+        }
+    }
+    const uint32_t num_keys = static_cast<uint32_t>((next - scores) / L);
+    Row<L> part[2] = {};
+    for (uint32_t i = 0; i < num_keys; i++) {
+        Row<L> w = exp<L>(load<L>(scores + size_t{i} * L) - highest);
+        store<L>(scores + size_t{i} * L, w);
+        part[i % 2] = part[i % 2] + w;
+    }
+    const Row<L> scale = same<L>(1.0f) / (part[0] + part[1]);
+    const float *values = ring + values_offset;
+    uint32_t e = 0;
+    for (; e + TICKET_PANEL <= head_width; e += TICKET_PANEL) {
+        mix<L, TICKET_PANEL>(values + size_t{e} * L, tile_floats, segments, num_segments, scores, scale, query + size_t{e} * L);
+    }
+    for (; e + 4 <= head_width; e += 4) {
+        mix<L, 4>(values + size_t{e} * L, tile_floats, segments, num_segments, scores, scale, query + size_t{e} * L);
+    }
+    for (; e < head_width; e++) {
+        mix<L, 1>(values + size_t{e} * L, tile_floats, segments, num_segments, scores, scale, query + size_t{e} * L);
+    }
+}
+
+}  // namespace TICKET_ISA

@@ -1,0 +1,18 @@
+// The immintrin.h of GCC 12 reads variables that it leaves undefined on purpose.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#define TICKET_ISA avx512
+#define TICKET_LANES 16  // floats of a register
+#define TICKET_PANEL 16  // rows, keys or channels that a kernel keeps in registers at once
+
+#include "vectors.h"
+
+#include "dot_avx512.h"
+
+#include "step.h"
+
+namespace ticket {
+
+extern const Kernels kernels_avx512;
+const Kernels kernels_avx512 = {"avx512", TICKET_PANEL, avx512::workspace_bytes, avx512::step, avx512::integer_product, avx512::product_bytes};
+
+}  // namespace ticket

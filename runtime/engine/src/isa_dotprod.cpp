@@ -1,0 +1,16 @@
+#define TICKET_ISA dotprod
+#define TICKET_LANES 4  // floats of a register
+#define TICKET_PANEL 4  // rows, keys or channels that a kernel keeps in registers at once
+
+#include "vectors.h"
+
+#include "dot_neon.h"
+
+#include "step.h"
+
+namespace ticket {
+
+extern const Kernels kernels_dotprod;
+const Kernels kernels_dotprod = {"dotprod", TICKET_PANEL, dotprod::workspace_bytes, dotprod::step, dotprod::integer_product, dotprod::product_bytes};
+
+}  // namespace ticket

@@ -1,0 +1,457 @@
+// Matrix products: a packed matrix times the frames of some tiles.
+//
+// Activations lie [channel][frame], L frames of one tile side by side, so that a weight multiplies a whole row and no
+// kernel ever transposes. A weight is read once for all tiles of a call.
+//
+// int8: activations are quantised for each frame by itself, to q = round(x / scale) + zero, 0..255; the sums over
+// columns of weight * q are exact in 32 bits on every processor. Where a processor has no instruction for sums of 8-bit
+// products, they are taken in float: exact too, as long as fewer than kExactColumns are added up at a time.
+#pragma once
+
+#include "model.h"
+#include "vectors.h"
+
+namespace TICKET_ISA {
+
+using ticket::Activations;
+using ticket::Format;
+using ticket::Group;
+using ticket::Packed;
+using ticket::Sink;
+
+// 512 * 255 * 127 < 2^24
+constexpr uint32_t kExactColumns = 512;
+
+template <int L>
+struct Sums {
+    typename Row<L>::I v[Row<L>::R];
+};
+
+template <int L>
+TICKET_INLINE Sums<L> to_sums(Row<L> x) {
+    Sums<L> out;
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) out.v[r] = __builtin_convertvector(x.v[r], typename Row<L>::I);
+    return out;
+}
+template <int L>
+TICKET_INLINE Row<L> to_row(Sums<L> x) {
+    Row<L> out;
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) out.v[r] = __builtin_convertvector(x.v[r], typename Row<L>::F);
+    return out;
+}
+template <int L>
+TICKET_INLINE void add_sums(Sums<L> &a, Sums<L> b) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) a.v[r] += b.v[r];
+}
+
+// Hand over one finished row of a product.
+template <int L>
+TICKET_INLINE void finish(const Sink &sink, uint32_t tile, uint32_t row, Row<L> y) {
+    float *out = sink.out + tile * sink.tile_floats + size_t{row} * L;
+    switch (sink.kind) {
+        case Sink::copy:
+            store<L>(out, y);
+            break;
+        case Sink::split:
+            store<L>(row < sink.first_rest ? out : sink.rest[tile] + size_t{row - sink.first_rest} * L, y);
+            break;
+        case Sink::add:
+            store<L>(out, load<L>(out) + y);
+            break;
+        default: {
+            y = silu<L>(y);
+            store<L>(out, y);
+            float *range = sink.range + tile * 2 * L;
+            store<L>(range, min<L>(load<L>(range), y));
+            store<L>(range + L, max<L>(load<L>(range + L), y));
+        }
+    }
+}
+
+template <int L>
+TICKET_INLINE void finish(const Packed &m, const Activations &x, const Sink &sink, uint32_t tile, uint32_t row,
+                          Sums<L> sums) {
+    if (__builtin_expect(sink.integers != nullptr, 0)) {
+        std::memcpy(sink.integers + tile * sink.tile_floats + size_t{row} * L, &sums, sizeof sums);
+        return;
+    }
+    const float *step = x.steps + tile * 2 * L;
+    Row<L> y = load<L>(step + L) * m.offset[row] + m.bias[row];
+    accumulate<L>(y, to_row<L>(sums), load<L>(step) * m.scale[row]);
+    finish<L>(sink, tile, row, y);
+}
+
+template <int L>
+TICKET_INLINE const float *float_tile(const Activations &x, uint32_t tile) {
+    return reinterpret_cast<const float *>(x.data + tile * x.tile_bytes);
+}
+
+template <typename T>
+TICKET_INLINE const T *values_of(const Packed &m) {
+    return reinterpret_cast<const T *>(m.values.data());
+}
+
+// Float products: values of type float, or int8 with quantised activations held as floats. --------------------------
+
+TICKET_INLINE float number(float value) { return value; }
+TICKET_INLINE float number(int8_t value) { return ticket::kFloatOfByte[static_cast<uint8_t>(value)]; }
+
+// Add `length` quads of a row: columns index[i], or four neighbouring ones from 4 * index[i / 4].
+template <int L, bool kIsBlock, typename T>
+TICKET_INLINE Row<L> sparse_sum(const float *x, const uint16_t *index, const T *values, uint32_t length) {
+    Row<L> a = {}, b = {};
+    for (uint32_t i = 0; i < length; i++) {
+        const float *p0, *p1, *p2, *p3;
+        if (kIsBlock) {
+            p0 = x + size_t{index[i]} * 4 * L, p1 = p0 + L, p2 = p1 + L, p3 = p2 + L;
+        } else {
+            const uint16_t *k = index + 4 * i;
+            p0 = x + size_t{k[0]} * L, p1 = x + size_t{k[1]} * L, p2 = x + size_t{k[2]} * L, p3 = x + size_t{k[3]} * L;
+        }
+        accumulate<L>(a, number(values[4 * i]), load<L>(p0));
+        accumulate<L>(b, number(values[4 * i + 1]), load<L>(p1));
+        accumulate<L>(a, number(values[4 * i + 2]), load<L>(p2));
+        accumulate<L>(b, number(values[4 * i + 3]), load<L>(p3));
+    }
+    return a + b;
+}
+
+template <int L, bool kIsBlock, typename T>
+static void sparse_float(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const uint16_t *index = m.index.data(), *order = m.order.data();
+    const T *values = values_of<T>(m);
+    for (size_t g = 0; g < m.groups.size(); g++) {
+        const Group group = m.groups[g];
+        const uint32_t per_quad = kIsBlock ? 1 : 4;
+        for (uint32_t i = 0; i < group.num_rows; i++) {
+            const uint32_t row = *order++;
+            for (uint32_t tile = 0; tile < num_tiles; tile++) {
+                const float *tile_x = float_tile<L>(x, tile);
+                if constexpr (sizeof(T) == 1) {
+                    Sums<L> sums = {};
+                    for (uint32_t from = 0; from < group.length; from += kExactColumns / 4) {
+                        uint32_t rest = group.length - from;
+                        uint32_t length = rest < kExactColumns / 4 ? rest : kExactColumns / 4;
+                        add_sums<L>(sums, to_sums<L>(sparse_sum<L, kIsBlock>(tile_x, index + per_quad * from,
+                                                                             values + 4 * size_t{from}, length)));
+                    }
+                    finish<L>(m, x, sink, tile, row, sums);
+                } else {
+                    Row<L> y = sparse_sum<L, kIsBlock>(tile_x, index, values, group.length);
+                    finish<L>(sink, tile, row, y + m.bias[row]);
+                }
+            }
+            index += per_quad * group.length;
+            values += 4 * size_t{group.length};
+        }
+    }
+}
+
+template <int L>
+static void dense_f32(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    for (uint32_t first = 0; first < m.rows; first += TICKET_PANEL) {
+        const float *panel = values_of<float>(m) + size_t{first} * m.cols;
+        for (uint32_t tile = 0; tile < num_tiles; tile++) {
+            const float *p = float_tile<L>(x, tile), *w = panel;
+            Row<L> sums[TICKET_PANEL] = {};
+            for (uint32_t k = 0; k < m.cols; k++, p += L, w += TICKET_PANEL) {
+                Row<L> row = load<L>(p);
+                TICKET_UNROLL
+                for (int j = 0; j < TICKET_PANEL; j++) accumulate<L>(sums[j], w[j], row);
+            }
+            TICKET_UNROLL
+            for (int j = 0; j < TICKET_PANEL; j++) {
+                if (first + j < m.rows) finish<L>(sink, tile, first + j, sums[j] + m.bias[first + j]);
+            }
+        }
+    }
+}
+
+// int8 products -------------------------------------------------------------------------------------------------------
+
+#if defined(TICKET_HAS_DOT4)
+
+template <int L>
+struct QuadRow {
+    Quads<Row<L>::W> v[Row<L>::R];
+};
+template <int L>
+TICKET_INLINE QuadRow<L> load_quad_row(const uint8_t *p) {
+    QuadRow<L> out;
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) out.v[r] = load_quads<Row<L>::W>(p + r * Row<L>::W * 4);
+    return out;
+}
+template <int L>
+TICKET_INLINE void accumulate(Sums<L> &sums, QuadRow<L> x, const int8_t *weights) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) sums.v[r] = dot4<Row<L>::W>(sums.v[r], x.v[r], weights);
+}
+
+template <int L>
+TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink,
+                               uint32_t first, const int8_t *panel) {
+    const uint32_t num_quads = (m.cols + 3) / 4;
+    for (uint32_t tile = 0; tile < num_tiles; tile++) {
+        const uint8_t *p = x.data + tile * x.tile_bytes;
+        const int8_t *w = panel;
+        Sums<L> sums[TICKET_PANEL] = {};
+        for (uint32_t k = 0; k < num_quads; k++, p += 4 * L, w += 4 * TICKET_PANEL) {
+            // Further ahead than the processor's own prefetching, which starts anew at every page.
+            __builtin_prefetch(w + 4096);
+            QuadRow<L> quads = load_quad_row<L>(p);
+            TICKET_UNROLL
+            for (int j = 0; j < TICKET_PANEL; j++) accumulate<L>(sums[j], quads, w + 4 * j);
+        }
+        TICKET_UNROLL
+        for (int j = 0; j < TICKET_PANEL; j++) {
+            if (first + j < m.rows) finish<L>(m, x, sink, tile, first + j, sums[j]);
+        }
+    }
+}
+
+template <int L>
+static void block1x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const uint16_t *index = m.index.data(), *order = m.order.data();
+    const int8_t *values = values_of<int8_t>(m);
+    for (size_t g = 0; g < m.groups.size(); g++) {
+        const Group group = m.groups[g];
+        for (uint32_t i = 0; i < group.num_rows; i++) {
+            const uint32_t row = *order++;
+            for (uint32_t tile = 0; tile < num_tiles; tile++) {
+                const uint8_t *p = x.data + tile * x.tile_bytes;
+                Sums<L> sums = {}, more = {};
+                uint32_t k = 0;
+                for (; k + 2 <= group.length; k += 2) {
+                    accumulate<L>(sums, load_quad_row<L>(p + size_t{index[k]} * 4 * L), values + 4 * k);
+                    accumulate<L>(more, load_quad_row<L>(p + size_t{index[k + 1]} * 4 * L), values + 4 * k + 4);
+                }
+                if (k < group.length) accumulate<L>(sums, load_quad_row<L>(p + size_t{index[k]} * 4 * L), values + 4 * k);
+                add_sums<L>(sums, more);
+                finish<L>(m, x, sink, tile, row, sums);
+            }
+            index += group.length;
+            values += 4 * size_t{group.length};
+        }
+    }
+}
+
+template <int L>
+static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const uint16_t *index = m.index.data(), *order = m.order.data();
+    const int8_t *values = values_of<int8_t>(m);
+    for (size_t g = 0; g < m.groups.size(); g++) {
+        const Group group = m.groups[g];
+        for (uint32_t i = 0; i < group.num_rows; i++) {
+            const uint32_t first = 4 * uint32_t{*order++};
+            for (uint32_t tile = 0; tile < num_tiles; tile++) {
+                const uint8_t *p = x.data + tile * x.tile_bytes;
+                Sums<L> sums[4] = {}, more[4] = {};
+                uint32_t k = 0;
+                for (; k + 2 <= group.length; k += 2) {
+                    QuadRow<L> a = load_quad_row<L>(p + size_t{index[k]} * 4 * L);
+                    QuadRow<L> b = load_quad_row<L>(p + size_t{index[k + 1]} * 4 * L);
+                    TICKET_UNROLL
+                    for (int j = 0; j < 4; j++) {
+                        accumulate<L>(sums[j], a, values + 16 * k + 4 * j);
+                        accumulate<L>(more[j], b, values + 16 * k + 16 + 4 * j);
+                    }
+                }
+                if (k < group.length) {
+                    QuadRow<L> a = load_quad_row<L>(p + size_t{index[k]} * 4 * L);
+                    TICKET_UNROLL
+                    for (int j = 0; j < 4; j++) accumulate<L>(sums[j], a, values + 16 * k + 4 * j);
+                }
+                TICKET_UNROLL
+                for (int j = 0; j < 4; j++) {
+                    add_sums<L>(sums[j], more[j]);
+                    if (first + j < m.rows) finish<L>(m, x, sink, tile, first + j, sums[j]);
+                }
+            }
+            index += group.length;
+            values += 16 * size_t{group.length};
+        }
+    }
+}
+
+#else
+
+template <int L>
+TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink,
+                               uint32_t first, const int8_t *panel) {
+    for (uint32_t tile = 0; tile < num_tiles; tile++) {
+        const float *p = float_tile<L>(x, tile);
+        Sums<L> sums[TICKET_PANEL] = {};
+        for (uint32_t from = 0; from < m.cols; from += kExactColumns) {
+            const uint32_t to = m.cols - from < kExactColumns ? m.cols : from + kExactColumns;
+            Row<L> part[TICKET_PANEL] = {};
+            for (uint32_t k = from; k < to; k++) {
+                Row<L> row = load<L>(p + size_t{k} * L);
+                const int8_t *w = panel + size_t{k / 4} * TICKET_PANEL * 4 + k % 4;
+                TICKET_UNROLL
+                for (int j = 0; j < TICKET_PANEL; j++) accumulate<L>(part[j], number(w[4 * j]), row);
+            }
+            TICKET_UNROLL
+            for (int j = 0; j < TICKET_PANEL; j++) add_sums<L>(sums[j], to_sums<L>(part[j]));
+        }
+        TICKET_UNROLL
+        for (int j = 0; j < TICKET_PANEL; j++) {
+            if (first + j < m.rows) finish<L>(m, x, sink, tile, first + j, sums[j]);
+        }
+    }
+}
+
+template <int L>
+static void block1x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    sparse_float<L, true, int8_t>(m, x, num_tiles, sink);
+}
+
+template <int L>
+static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const uint16_t *index = m.index.data(), *order = m.order.data();
+    const int8_t *values = values_of<int8_t>(m);
+    for (size_t g = 0; g < m.groups.size(); g++) {
+        const Group group = m.groups[g];
+        for (uint32_t i = 0; i < group.num_rows; i++) {
+            const uint32_t first = 4 * uint32_t{*order++};
+            for (uint32_t tile = 0; tile < num_tiles; tile++) {
+                const float *p = float_tile<L>(x, tile);
+                Sums<L> sums[4] = {};
+                for (uint32_t from = 0; from < group.length; from += kExactColumns / 4) {
+                    const uint32_t rest = group.length - from;
+                    const uint32_t to = from + (rest < kExactColumns / 4 ? rest : kExactColumns / 4);
+                    Row<L> part[4] = {};
+                    for (uint32_t k = from; k < to; k++) {
+                        const float *row = p + size_t{index[k]} * 4 * L;
+                        const int8_t *w = values + 16 * size_t{k};
+                        TICKET_UNROLL
+                        for (int c = 0; c < 4; c++) {
+                            Row<L> column = load<L>(row + c * L);
+                            TICKET_UNROLL
+                            for (int j = 0; j < 4; j++) accumulate<L>(part[j], number(w[4 * j + c]), column);
+                        }
+                    }
+                    for (int j = 0; j < 4; j++) add_sums<L>(sums[j], to_sums<L>(part[j]));
+                }
+                for (int j = 0; j < 4; j++) {
+                    if (first + j < m.rows) finish<L>(m, x, sink, tile, first + j, sums[j]);
+                }
+            }
+            index += group.length;
+            values += 16 * size_t{group.length};
+        }
+    }
+}
+
+#endif
+
+template <int L>
+static void csr_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+#if defined(TICKET_HAS_ROWS4)
+    const uint16_t *index = m.index.data(), *order = m.order.data();
+    const int8_t *values = values_of<int8_t>(m);
+    for (size_t g = 0; g < m.groups.size(); g++) {
+        const Group group = m.groups[g];
+        for (uint32_t i = 0; i < group.num_rows; i++) {
+            const uint32_t row = *order++;
+            for (uint32_t tile = 0; tile < num_tiles; tile++) {
+                const uint8_t *p = x.data + tile * x.tile_bytes;
+                Sums<L> sums = {};
+                for (uint32_t k = 0; k < group.length; k++) {
+                    sums.v[0] = dot4<L>(sums.v[0], gather_rows<L>(p, index + 4 * k), values + 4 * k);
+                }
+                finish<L>(m, x, sink, tile, row, sums);
+            }
+            index += 4 * group.length;
+            values += 4 * size_t{group.length};
+        }
+    }
+#else
+    sparse_float<L, false, int8_t>(m, x, num_tiles, sink);
+#endif
+}
+
+template <int L>
+static void dense_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const size_t panel_bytes = ticket::round_quads(m.cols) * TICKET_PANEL;
+    const int8_t *panel = values_of<int8_t>(m);
+    for (uint32_t first = 0; first < m.rows; first += TICKET_PANEL, panel += panel_bytes) {
+        dense_panel<L>(m, x, num_tiles, sink, first, panel);
+    }
+}
+
+// `scratch` holds one panel, which is unpacked before it is multiplied.
+template <int L>
+static void bitmask_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink, uint8_t *scratch) {
+    const size_t panel_bytes = ticket::round_quads(m.cols) * TICKET_PANEL;
+    const uint64_t *bits = m.bits.data();
+    const uint8_t *values = m.values.data();
+    for (uint32_t first = 0; first < m.rows; first += TICKET_PANEL) {
+        for (size_t at = 0; at < panel_bytes; at += 64, bits++) {
+#if defined(TICKET_HAS_EXPAND)
+            expand64(*bits, values, scratch + at);
+            values += __builtin_popcountll(*bits);
+#else
+            std::memset(scratch + at, 0, 64);
+            for (uint64_t rest = *bits; rest != 0; rest &= rest - 1) scratch[at + __builtin_ctzll(rest)] = *values++;
+#endif
+        }
+        dense_panel<L>(m, x, num_tiles, sink, first, reinterpret_cast<const int8_t *>(scratch));
+    }
+}
+
+template <int L>
+static void product(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink, uint8_t *scratch) {
+    switch (m.format) {
+        case Format::dense_f32:
+            return dense_f32<L>(m, x, num_tiles, sink);
+        case Format::dense_i8:
+            return dense_i8<L>(m, x, num_tiles, sink);
+        case Format::csr_f32:
+            return sparse_float<L, false, float>(m, x, num_tiles, sink);
+        case Format::csr_i8:
+            return csr_i8<L>(m, x, num_tiles, sink);
+        case Format::bitmask_i8:
+            return bitmask_i8<L>(m, x, num_tiles, sink, scratch);
+        case Format::block1x4_f32:
+            return sparse_float<L, true, float>(m, x, num_tiles, sink);
+        case Format::block1x4_i8:
+            return block1x4_i8<L>(m, x, num_tiles, sink);
+        case Format::block4x4_i8:
+            return block4x4_i8<L>(m, x, num_tiles, sink);
+    }
+}
+
+// How a matrix wants its activations.
+enum class Layout {
+    floats,     // float [cols][L]
+    integers,   // quantised, as floats [cols][L]
+    bytes,      // quantised, uint8 [cols][L]
+    quads,      // quantised, uint8 [cols / 4][L][4]
+};
+
+TICKET_INLINE Layout layout_of(Format format) {
+    switch (format) {
+        case Format::dense_f32:
+        case Format::csr_f32:
+        case Format::block1x4_f32:
+            return Layout::floats;
+        case Format::csr_i8:
+#if defined(TICKET_HAS_ROWS4)
+            return Layout::bytes;
+#else
+            return Layout::integers;
+#endif
+        default:
+#if defined(TICKET_HAS_DOT4)
+            return Layout::quads;
+#else
+            return Layout::integers;
+#endif
+    }
+}
+
+}  // namespace TICKET_ISA

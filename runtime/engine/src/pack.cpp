@@ -1,0 +1,177 @@
+#include "pack.h"
+
+#include "model.h"
+
+namespace ticket {
+
+namespace {
+
+// The block of a row of blocks at `column`: its values, zeros beyond the matrix's edge. Returns whether any is not zero.
+template <typename T>
+bool read_block(const T *dense, const MatrixRecord &m, uint32_t row, uint32_t column, uint32_t height, uint32_t width,
+                T *block) {
+    bool is_kept = false;
+    for (uint32_t r = 0; r < height; r++) {
+        for (uint32_t c = 0; c < width; c++) {
+            const bool is_inside = row + r < m.rows && column + c < m.cols;
+            const T value = is_inside ? dense[size_t{row + r} * m.cols + column + c] : T{};
+            block[r * width + c] = value;
+            is_kept = is_kept || value != T{};
+        }
+    }
+    return is_kept;
+}
+
+bool out_of_memory(Error *error) { return error->set("not enough memory"); }
+
+template <typename T>
+bool pack_dense(const T *dense, const MatrixRecord &m, uint32_t panel, uint32_t width, Array<uint8_t> *values,
+                Error *error) {
+    const size_t num_panels = round_up(m.rows, panel) / panel, num_columns = round_up(m.cols, width) / width;
+    if (!values->allocate(num_panels * panel * num_columns * width * sizeof(T))) return out_of_memory(error);
+    T *out = reinterpret_cast<T *>(values->data());
+    for (uint32_t row = 0; row < m.rows; row++) {
+        const T *source = dense + size_t{row} * m.cols;
+        T *target = out + size_t{row / panel} * panel * num_columns * width + size_t{row % panel} * width;
+        for (uint32_t column = 0; column < m.cols; column++) {
+            target[size_t{column / width} * panel * width + column % width] = source[column];
+        }
+    }
+    return true;
+}
+
+bool pack_bits(uint32_t panel, Packed *packed, Error *error) {
+    Array<uint8_t> dense(static_cast<Array<uint8_t> &&>(packed->values));
+    const size_t panel_bytes = round_quads(packed->cols) * panel, num_panels = round_up(packed->rows, panel) / panel;
+    size_t num_values = 0;
+    for (size_t i = 0; i < dense.size(); i++) num_values += dense[i] != 0;
+    const size_t num_words = round_up(panel_bytes, 64) / 64;
+    if (!packed->values.allocate(num_values + 64) || !packed->bits.allocate(num_panels * num_words)) {
+        return out_of_memory(error);
+    }
+    size_t at = 0;
+    for (size_t p = 0; p < num_panels; p++) {
+        for (size_t i = 0; i < panel_bytes; i++) {
+            const uint8_t value = dense[p * panel_bytes + i];
+            if (value == 0) continue;
+            packed->bits[p * num_words + i / 64] |= uint64_t{1} << (i % 64);
+            packed->values[at++] = value;
+        }
+    }
+    return true;
+}
+
+// Sort rows (of blocks) by how many entries they have, and write them in that order.
+template <typename T>
+bool pack_sparse(const T *dense, const MatrixRecord &m, uint32_t height, uint32_t width, Packed *packed, Error *error) {
+    const bool is_csr = width == 1;
+    const uint32_t num_rows = static_cast<uint32_t>(round_up(m.rows, height) / height);
+    const uint32_t num_columns = static_cast<uint32_t>(round_up(m.cols, width) / width);
+    // Single weights are read four at a time.
+    const uint32_t unit = is_csr ? 4 : 1;
+    Array<uint32_t> lengths;
+    Array<uint32_t> rows_of_length;
+    if (!lengths.allocate(num_rows) || !rows_of_length.allocate(num_columns / unit + 2)) return out_of_memory(error);
+    T block[16];
+    size_t num_entries = 0;
+    for (uint32_t row = 0; row < num_rows; row++) {
+        uint32_t count = 0;
+        for (uint32_t column = 0; column < num_columns; column++) {
+            count += read_block(dense, m, row * height, column * width, height, width, block);
+        }
+        lengths[row] = static_cast<uint32_t>(round_up(count, unit) / unit);
+        rows_of_length[lengths[row]]++;
+        num_entries += size_t{lengths[row]} * unit;
+    }
+    size_t num_groups = 0;
+    for (size_t length = 0; length < rows_of_length.size(); length++) num_groups += rows_of_length[length] != 0;
+    const size_t block_size = size_t{height} * width;
+    if (!packed->groups.allocate(num_groups) || !packed->order.allocate(num_rows) ||
+        !packed->index.allocate(num_entries) || !packed->values.allocate(num_entries * block_size * sizeof(T))) {
+        return out_of_memory(error);
+    }
+    T *values = reinterpret_cast<T *>(packed->values.data());
+    size_t entry = 0, place = 0, group = 0;
+    for (uint32_t length = 0; length < rows_of_length.size(); length++) {
+        if (rows_of_length[length] == 0) continue;
+        packed->groups[group++] = {length, rows_of_length[length]};
+        for (uint32_t row = 0; row < num_rows; row++) {
+            if (lengths[row] != length) continue;
+            packed->order[place++] = static_cast<uint16_t>(row);
+            const size_t end = entry + size_t{length} * unit;
+            uint16_t last = 0;
+            for (uint32_t column = 0; column < num_columns; column++) {
+                if (!read_block(dense, m, row * height, column * width, height, width, block)) continue;
+                last = static_cast<uint16_t>(column);
+                packed->index[entry] = last;
+                std::memcpy(values + entry * block_size, block, block_size * sizeof(T));
+                entry++;
+            }
+            // What fills a quad up multiplies a row that is in the cache anyway, by zero.
+            for (; entry < end; entry++) packed->index[entry] = last;
+        }
+    }
+    return true;
+}
+
+template <typename T>
+bool pack_values(const T *dense, const MatrixRecord &record, uint32_t panel, Packed *packed, Error *error) {
+    switch (record.format) {
+        case Format::dense_f32:
+            return pack_dense(dense, record, panel, 1, &packed->values, error);
+        case Format::dense_i8:
+            return pack_dense(dense, record, panel, 4, &packed->values, error);
+        case Format::bitmask_i8:
+            return pack_dense(dense, record, panel, 4, &packed->values, error) && pack_bits(panel, packed, error);
+        default:
+            return pack_sparse(dense, record, block_rows(record.format), block_cols(record.format), packed, error);
+    }
+}
+
+bool copy(const Array<float> &from, Array<float> *to, Error *error) {
+    if (!to->allocate(from.size())) return out_of_memory(error);
+    if (from.size() != 0) std::memcpy(to->data(), from.data(), from.size() * sizeof(float));
+    return true;
+}
+
+}  // namespace
+
+size_t Packed::num_bytes() const {
+    return (bias.size() + scale.size() + offset.size()) * sizeof(float) + values.size() +
+           bits.size() * sizeof(uint64_t) + (index.size() + order.size()) * sizeof(uint16_t) +
+           groups.size() * sizeof(Group);
+}
+
+bool pack(const MatrixRecord &record, const int8_t *dense, uint32_t panel, Packed *packed, Error *error) {
+    packed->format = record.format;
+    packed->rows = record.rows;
+    packed->cols = record.cols;
+    if (!packed->offset.allocate(record.rows) || !copy(record.bias, &packed->bias, error) ||
+        !copy(record.scale, &packed->scale, error)) {
+        return out_of_memory(error);
+    }
+    for (uint32_t row = 0; row < record.rows; row++) {
+        int32_t sum = 0;
+        for (uint32_t column = 0; column < record.cols; column++) sum += dense[size_t{row} * record.cols + column];
+        packed->offset[row] = -packed->scale[row] * static_cast<float>(sum);
+    }
+    return pack_values(dense, record, panel, packed, error);
+}
+
+bool pack(const MatrixRecord &record, uint32_t panel, Packed *packed, Error *error) {
+    const size_t size = size_t{record.rows} * record.cols;
+    if (is_int8(record.format)) {
+        Array<int8_t> dense;
+        if (!dense.allocate(size)) return out_of_memory(error);
+        return record.decode(dense.data(), error) && pack(record, dense.data(), panel, packed, error);
+    }
+    packed->format = record.format;
+    packed->rows = record.rows;
+    packed->cols = record.cols;
+    Array<float> dense;
+    if (!dense.allocate(size)) return out_of_memory(error);
+    return copy(record.bias, &packed->bias, error) && record.decode(dense.data(), error) &&
+           pack_values(dense.data(), record, panel, packed, error);
+}
+
+}  // namespace ticket

@@ -1,0 +1,205 @@
+// Vectors of the compiler's own kind, so that one source serves every instruction set.
+//
+// Included once by every isa_*.cpp, inside a namespace of its own: a function that two translation units compile with
+// different flags must never be one symbol, or the linker may hand AVX-512 code to a processor without it. For the same
+// reason nothing here calls inline functions of the standard library.
+//
+// Columns are frames. A Row is one channel of one tile: L consecutive columns.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "memory.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define TICKET_INLINE static TICKET_ALWAYS_INLINE
+#define TICKET_UNROLL _Pragma("GCC unroll 16")
+
+namespace TICKET_ISA {
+
+template <int W>
+struct Vec {
+    typedef float F __attribute__((vector_size(W * 4), aligned(4), may_alias));
+    typedef int32_t I __attribute__((vector_size(W * 4), aligned(4), may_alias));
+    typedef uint8_t B __attribute__((vector_size(W), aligned(1), may_alias));
+};
+
+// Keeps the compiler from fusing a product with the sum that follows it: a fused one rounds once, and the integers of
+// an int8 product must not depend on whether a processor can fuse.
+template <typename V>
+TICKET_INLINE V unfused(V v) {
+#if defined(__AVX512F__)
+    __asm__("" : "+v"(v));
+#elif defined(__x86_64__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
+template <int L>
+struct Row {
+    static constexpr int W = L < TICKET_LANES ? L : TICKET_LANES;  // lanes of one register
+    static constexpr int R = L / W;                                // registers of a row
+    typedef typename Vec<W>::F F;
+    typedef typename Vec<W>::I I;
+    F v[R];
+};
+
+template <int L>
+TICKET_INLINE Row<L> load(const float *p) {
+    Row<L> out;
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) out.v[r] = *reinterpret_cast<const typename Row<L>::F *>(p + r * Row<L>::W);
+    return out;
+}
+
+template <int L>
+TICKET_INLINE void store(float *p, Row<L> x) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) *reinterpret_cast<typename Row<L>::F *>(p + r * Row<L>::W) = x.v[r];
+}
+
+template <int L>
+TICKET_INLINE Row<L> same(float value) {
+    Row<L> out;
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) out.v[r] = value - typename Row<L>::F{};
+    return out;
+}
+
+#define TICKET_ROW_OPERATOR(op)                                        \
+    template <int L>                                                   \
+    TICKET_INLINE Row<L> operator op(Row<L> a, Row<L> b) {             \
+        TICKET_UNROLL                                                  \
+        for (int r = 0; r < Row<L>::R; r++) a.v[r] = a.v[r] op b.v[r]; \
+        return a;                                                      \
+    }                                                                  \
+    template <int L>                                                   \
+    TICKET_INLINE Row<L> operator op(Row<L> a, float b) {              \
+        TICKET_UNROLL                                                  \
+        for (int r = 0; r < Row<L>::R; r++) a.v[r] = a.v[r] op b;      \
+        return a;                                                      \
+    }
+TICKET_ROW_OPERATOR(+)
+TICKET_ROW_OPERATOR(-)
+TICKET_ROW_OPERATOR(*)
+TICKET_ROW_OPERATOR(/)
+#undef TICKET_ROW_OPERATOR
+
+// The smaller or larger of two numbers; b where a is not a number.
+template <typename F>
+TICKET_INLINE F min_of(F a, F b) {
+    return a < b ? a : b;
+}
+template <typename F>
+TICKET_INLINE F max_of(F a, F b) {
+    return a > b ? a : b;
+}
+template <int L>
+TICKET_INLINE Row<L> min(Row<L> a, Row<L> b) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) a.v[r] = min_of(a.v[r], b.v[r]);
+    return a;
+}
+template <int L>
+TICKET_INLINE Row<L> max(Row<L> a, Row<L> b) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) a.v[r] = max_of(a.v[r], b.v[r]);
+    return a;
+}
+
+// a + b * c, and for one number b.
+template <int L>
+TICKET_INLINE void accumulate(Row<L> &a, Row<L> b, Row<L> c) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) a.v[r] += b.v[r] * c.v[r];
+}
+template <int L>
+TICKET_INLINE void accumulate(Row<L> &a, float b, Row<L> c) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) a.v[r] += b * c.v[r];
+}
+
+// e^x to about 1 unit in the last place, x clamped to the range whose result is a normal number.
+// Source: the Cephes library, expf: range reduction by ln 2 in two parts, polynomial of degree 5.
+template <int W>
+TICKET_INLINE typename Vec<W>::F exp_vector(typename Vec<W>::F x) {
+    typedef typename Vec<W>::F F;
+    typedef typename Vec<W>::I I;
+    const F none = {};
+    x = min_of(max_of(x, -87.0f - none), 88.0f - none);
+    // Adding and taking away 1.5 * 2^23 rounds to an integer, whose bits then lie at the end of the number's.
+    const float magic = 12582912.0f;
+    F shifted = x * 1.44269504f + magic;
+    F n = shifted - magic;
+    F r = x - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    F p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    I bits = reinterpret_cast<I>(p) + (reinterpret_cast<I>(shifted) << 23);
+    return reinterpret_cast<F>(bits);
+}
+template <int L>
+TICKET_INLINE Row<L> exp(Row<L> x) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) x.v[r] = exp_vector<Row<L>::W>(x.v[r]);
+    return x;
+}
+
+// 1 / x for x in [1, 2^100].
+template <int W>
+TICKET_INLINE typename Vec<W>::F reciprocal_vector(typename Vec<W>::F x) {
+#if defined(__AVX512F__)
+    if constexpr (W == 16) {
+        // The estimate is good to 2^-14, one step of Newton's method to the last place; a division takes 3x as long.
+        typename Vec<W>::F estimate = reinterpret_cast<typename Vec<W>::F>(_mm512_rcp14_ps(reinterpret_cast<__m512>(x)));
+        return estimate * (2.0f - x * estimate);
+    }
+#endif
+    return 1.0f / x;
+}
+
+// 1 / (1 + e^-x)
+template <int L>
+TICKET_INLINE Row<L> sigmoid(Row<L> x) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) {
+        x.v[r] = reciprocal_vector<Row<L>::W>(1.0f + exp_vector<Row<L>::W>(-x.v[r]));
+    }
+    return x;
+}
+template <int L>
+TICKET_INLINE Row<L> silu(Row<L> x) {
+    return x * sigmoid<L>(x);
+}
+
+// The square root of a row's numbers, one by one: it is taken once a norm.
+template <int L>
+TICKET_INLINE Row<L> inverse_sqrt(Row<L> x) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) {
+        for (int i = 0; i < Row<L>::W; i++) x.v[r][i] = 1.0f / __builtin_sqrtf(x.v[r][i]);
+    }
+    return x;
+}
+
+// Numbers between -2^22 and 2^22 to the nearest integers.
+template <int L>
+TICKET_INLINE Row<L> round(Row<L> x) {
+    const float magic = 12582912.0f;
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) x.v[r] = (unfused(x.v[r]) + magic) - magic;
+    return x;
+}
+
+}  // namespace TICKET_ISA
