@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from export.folding import fold, fold_query_key_value
+
 _MASKED = -1e9
 _RMS_EPSILON = 1e-5
 
@@ -36,7 +38,7 @@ class StreamingStep(nn.Module):
         self.container = container
         self.subsampling = _Subsampling(model.subsampling, chunk=container.chunk_frames)
         self.blocks = nn.ModuleList([_Block(block, chunk=container.chunk_frames) for block in model.blocks])
-        self.head = _Product(model.head.weight, model.head.bias)
+        self.head = _Product(*fold(model.head))
         self.head_width = config.head_width
         window = config.left_context_frames + container.chunk_frames
         self.register_buffer("window", torch.arange(window).view(1, 1, 1, window))
@@ -115,10 +117,10 @@ class StreamingStep(nn.Module):
 class _Product(nn.Module):
     """x @ weight + bias, the weight stored as (in, out): the form that int8 conversion and constant packing know."""
 
-    def __init__(self, weight, bias, *, scale=1.0):
+    def __init__(self, weight, bias):
         super().__init__()
-        self.register_buffer("weight", (weight.detach() * scale).t().contiguous())
-        self.register_buffer("bias", bias.detach() * scale)
+        self.register_buffer("weight", weight.float().t().contiguous())
+        self.register_buffer("bias", bias.float())
 
     def forward(self, x):
         return x @ self.weight + self.bias
@@ -129,12 +131,11 @@ class _Subsampling(nn.Module):
 
     def __init__(self, source, *, chunk):
         super().__init__()
-        # In float64: the means are large beside the deviations.
-        scale = source.inverse_std.double().repeat(3)
-        weight = source.conv1.weight.detach().double() * scale
-        shift = weight @ source.mean.double().repeat(3)
-        self.conv1 = _Product(weight.float(), (source.conv1.bias.detach().double() - shift).float())
-        self.conv2 = _Product(source.conv2.weight, source.conv2.bias)
+        weight, bias = fold(source.conv1)
+        weight = weight * source.inverse_std.double().repeat(3)
+        # The means are large beside the deviations: another reason for float64.
+        self.conv1 = _Product(weight, bias - weight @ source.mean.double().repeat(3))
+        self.conv2 = _Product(*fold(source.conv2))
         self.chunk, self.num_half = chunk, 2 * chunk + 1
         taps = torch.arange(3)
         self.register_buffer("taps1", (2 * torch.arange(self.num_half)[:, None] + taps).flatten())
@@ -166,8 +167,8 @@ class _FeedForward(nn.Module):
     def __init__(self, source):
         super().__init__()
         self.norm = source.norm
-        self.up = _Product(source.up.weight, source.up.bias)
-        self.down = _Product(source.down.weight, source.down.bias, scale=0.5)
+        self.up = _Product(*fold(source.up))
+        self.down = _Product(*fold(source.down, scale=0.5))
 
     def forward(self, x_MD):
         return x_MD + self.down(_silu(self.up(self.norm(x_MD))))
@@ -179,14 +180,9 @@ class _Attention(nn.Module):
     def __init__(self, source, *, chunk):
         super().__init__()
         self.chunk, self.num_heads, self.head_width = chunk, source.num_heads, source.head_width
-        scale = 1 / math.sqrt(source.head_width)
-        layers = (source.query, source.key, source.value)
-        weight, bias = (torch.cat([getattr(layer, name) for layer in layers]).detach() for name in ("weight", "bias"))
-        weight[: source.query.out_features] *= scale
-        bias[: source.query.out_features] *= scale
         self.norm = source.norm
-        self.query_key_value = _Product(weight, bias)
-        self.out = _Product(source.out.weight, source.out.bias)
+        self.query_key_value = _Product(*fold_query_key_value(source))
+        self.out = _Product(*fold(source.out))
         self.register_buffer("position_bias", source.bias_HSW(chunk=chunk, left=source.left).detach()[None].clone())
 
     def forward(self, x_MD, key_LNHK, value_LNHK, mask_N11W):
@@ -209,8 +205,8 @@ class _Convolution(nn.Module):
         channels, kernel = source.depthwise.weight.shape
         self.chunk, self.channels, self.reach = chunk, channels, source.depthwise.reach
         self.norm = source.norm
-        self.pointwise_in = _Product(source.pointwise_in.weight, source.pointwise_in.bias)
-        self.pointwise_out = _Product(source.pointwise_out.weight, source.pointwise_out.bias)
+        self.pointwise_in = _Product(*fold(source.pointwise_in))
+        self.pointwise_out = _Product(*fold(source.pointwise_out))
         weight = source.depthwise.weight.detach().reshape(channels, 1, 1, kernel)
         self.register_buffer("depthwise_weight", weight.clone())
         self.register_buffer("depthwise_bias", source.depthwise.bias.detach().clone())
