@@ -1,4 +1,4 @@
-"""The deployed half of lottery-asr: a bundle and sound in, words out. numpy and onnxruntime, never torch.
+"""The deployed half of lottery-asr: a bundle and sound in, words out, in the ticket engine or onnxruntime.
 
 Names are loaded on first use: `import runtime` alone costs nothing.
 """
@@ -16,6 +16,8 @@ _MODULES = {
     "Endpoint": "endpoint",
     "EndpointRules": "endpoint",
     "Endpointer": "endpoint",
+    "EngineSession": "engine.session",
+    "EngineUnavailable": "engine.library",
     "Fbank": "features",
     "FileEntry": "manifest",
     "Geometry": "manifest",

@@ -33,7 +33,7 @@ from runtime.measurement import (
 )
 from runtime.options import create_parser, positive_int
 from runtime.plots import EXTRA, Section, html_report, line_figure, save_png
-from runtime.session import BACKENDS, choose_precision
+from runtime.session import BACKENDS, choose_model, complaint_about_backend, say_once
 
 SCHEMA_VERSION = 1
 DEFAULT_REPEATS = 10
@@ -58,9 +58,9 @@ def _main(argv):
     outputs = [path for path in (arguments.json, arguments.plot, arguments.html) if path]
     for path in outputs:
         require_writable(path)
-    conditions = Conditions(threads=arguments.threads, backend=arguments.backend, audio=arguments.audio)
+    conditions = Conditions(threads=arguments.threads, audio=arguments.audio)
     samples = load_clip(arguments.audio)
-    rows = find_rows(arguments.bundles, precisions=arguments.precision)
+    rows = find_rows(arguments.bundles, precisions=arguments.precision, backend=arguments.backend)
     for row in rows:
         require_chunks(samples, chunk_frames=row["chunk_frames"], bundle=row["path"])
     if arguments.plot and not any(row["num_nonzeros"] for row in rows):
@@ -97,18 +97,21 @@ def _parse(argv):
     parser = create_parser(
         "lottery-bench",
         description="Measure bundles side by side: time a chunk, real-time factor, CPU time, memory, load time, size. "
-        "Repetitions are interleaved over all bundles and precisions, threads are fixed, and masked bundles are timed "
-        "like any other: zeros are never called a speed-up.",
+        "Repetitions are interleaved over all bundles, precisions and backends, threads are fixed, and masked bundles "
+        "are timed like any other: zeros that are multiplied are never called a speed-up.",
         examples=_EXAMPLES,
     )
     parser.add_argument("bundles", metavar="BUNDLE", nargs="+", help="directory that lottery-export wrote")
     parser.add_argument("--repeats", type=positive_int, default=DEFAULT_REPEATS, metavar="N",
                         help="passes over the clip for each bundle and precision (default: %(default)s)")
     parser.add_argument("--threads", type=positive_int, default=1, metavar="N",
-                        help="threads of the inference engine and of numpy (default: %(default)s)")
+                        help="threads of onnxruntime and of numpy (default: %(default)s); the ticket engine runs a "
+                        "chunk on one")
     parser.add_argument("--precision", type=_precisions, default=None, metavar="LIST",
                         help="fp32, int8, or fp32,int8 (default: those the bundles have)")
-    parser.add_argument("--backend", choices=sorted(BACKENDS), default="onnxruntime", help="inference engine")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto",
+                        help="auto measures each bundle with onnxruntime and, where it has a model.ticket, with the "
+                        "ticket engine (default)")
     parser.add_argument("--audio", metavar="FILE", help="clip to recognise (default: a built-in speech-like signal)")
     parser.add_argument("--paced", action="store_true",
                         help="also play the clip at the pace of a microphone: latency of the first and the final text")
@@ -126,23 +129,48 @@ def _precisions(text):
     return names
 
 
-def find_rows(bundles, *, precisions=None):
+def find_rows(bundles, *, precisions=None, backend="onnxruntime"):
     """Verify bundles and return the rows to measure, sorted.
 
     Args:
         bundles: paths of bundle directories.
         precisions: what every bundle must have; None for those that each has.
+        backend: "engine", "onnxruntime", or "auto" for every one that has a model in the bundle and runs here; that
+            one is missing is said on stderr.
     Raises:
         BundleError: a bundle is damaged, or lacks an asked precision.
+        LotteryError: no backend can run a bundle here.
     """
     rows = []
     for path in dict.fromkeys(str(Path(bundle)) for bundle in bundles):
         manifest = Manifest.load(path)
-        for precision in precisions or (name for name, role in MODEL_ROLES.items() if role in manifest.files):
-            choose_precision(manifest, precision=precision)
-            rows.append(describe_bundle(path, manifest=manifest, precision=precision))
+        for name, precision in _models(manifest, precisions=precisions, backend=backend):
+            rows.append(describe_bundle(path, manifest=manifest, precision=precision, backend=name))
     _name_apart(rows)
     return sort_rows(rows)
+
+
+def _models(manifest, *, precisions, backend):
+    """Return the (backend, precision) pairs of a bundle to measure."""
+    present = [("onnxruntime", precision) for precision, role in MODEL_ROLES.items() if role in manifest.files]
+    present += [("engine", manifest.engine["precision"])] if manifest.engine else []
+    if backend == "auto":
+        for name in {name for name, _ in present}:
+            complaint = complaint_about_backend(name)
+            if complaint is not None:
+                say_once(f"note: nothing is measured with {name}: {complaint}")
+                present = [pair for pair in present if pair[0] != name]
+    else:
+        present = [pair for pair in present if pair[0] == backend]
+    if precisions is None:
+        return present or [choose_model(manifest, backend=backend)]
+    found = []
+    for precision in precisions:
+        # Where there is none, choose_model says what is missing.
+        found += [pair for pair in present if pair[1] == precision] or [
+            choose_model(manifest, precision=precision, backend=backend)
+        ]
+    return found
 
 
 def _name_apart(rows):
@@ -164,7 +192,7 @@ def measure_rows(rows, *, conditions, repeats, is_paced=False):
         repeats: passes over the clip for each row.
         is_paced: also play the clip in real time, once a row.
     """
-    candidates = [Candidate(bundle=row["path"], precision=row["precision"]) for row in rows]
+    candidates = [Candidate(bundle=row["path"], precision=row["precision"], backend=row["backend"]) for row in rows]
     pairs = list(zip(rows, candidates, strict=True))
     for row, candidate in tqdm(pairs, desc="memory", unit="bundle", disable=not sys.stderr.isatty()):
         row.update(measure_footprint(candidate, conditions=conditions))

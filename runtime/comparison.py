@@ -1,12 +1,13 @@
 """Bundles side by side: what each is, how it compares with the dense one, and what zeros do not buy.
 
-A *row* is a dict of JSON values: one bundle at one precision, with what was measured of it.
+A *row* is a dict of JSON values: one bundle at one precision in one backend, with what was measured of it.
 """
 
+import itertools
 import math
 
 from runtime.latency import percentiles
-from runtime.manifest import MODEL_ROLES
+from runtime.manifest import MODEL_ROLES, TICKET_ROLE
 from runtime.plots import Series
 from runtime.table import Table, number
 
@@ -14,23 +15,29 @@ MASKED_NOTE = (
     "masked: the pruned weights are zeros inside full-size matrices, multiplied like any other number. Its time "
     "is measured and shown; a difference from dense is noise, not a speed-up. To shrink it: lottery-export --structured"
 )
+SPARSE_NOTE = "sparse: a masked model in the ticket engine, which holds and multiplies only the weights that are kept"
 
 
-def describe_bundle(path, *, manifest, precision):
+def describe_bundle(path, *, manifest, precision, backend="onnxruntime"):
     """Return the row of a bundle before anything is measured.
 
     Args:
         path: as the user gave it.
         manifest: its Manifest.
         precision: "fp32" or "int8"; the bundle has it.
+        backend: "onnxruntime" or "engine"; the bundle has a model for it.
     """
     told = manifest.provenance
-    model = manifest.files[MODEL_ROLES[precision]]
+    model = manifest.files[TICKET_ROLE if backend == "engine" else MODEL_ROLES[precision]]
+    kind = _kind(told)
+    if kind == "masked" and backend == "engine" and _skips_zeros(manifest):
+        kind = "sparse"
     return {
         "bundle": manifest.name,
         "path": str(path),
-        "kind": _kind(told),
+        "kind": kind,
         "precision": precision,
+        "backend": backend,
         "chunk_frames": manifest.chunk_frames,
         **{name: _figure(told.get(name)) for name in ("density", "level", "num_weights", "num_nonzeros")},
         "told_test_wer": _told_test_wer(told),
@@ -64,6 +71,11 @@ def _kind(told):
     return "shrunk" if told.get("structured") is True else "masked"
 
 
+def _skips_zeros(manifest):
+    """Whether the ticket file holds any matrix in a format that leaves zeros out."""
+    return any(not name.startswith("dense") for name in manifest.engine["formats"].values())
+
+
 def sort_rows(rows):
     """Return rows with fp32 first, then from most to fewest non-zero weights: a control stands beside its ticket.
 
@@ -91,16 +103,18 @@ def add_times(row, *, rounds):
 
 
 def add_ratios(rows):
-    """Compare every row with the first dense one of its precision; rows are sorted and timed.
+    """Compare every row with the first dense one of its precision, in onnxruntime if there; rows are sorted and timed.
 
-    Adds `baseline` (its bundle), `chunk_time_ratio` and `model_time_ratio` (medians, this over baseline), and `speedup`
-    (baseline over this, model time) for every row but masked ones, which get None: their zeros buy nothing.
+    Adds `baseline` (its bundle), `baseline_backend`, `chunk_time_ratio` and `model_time_ratio` (medians, this over
+    baseline), and `speedup` (baseline over this, model time) for every row but masked ones, which get None: their zeros
+    buy nothing.
     """
     for precision in {row["precision"] for row in rows}:
         group = [row for row in rows if row["precision"] == precision]
-        baseline = next((row for row in group if row["kind"] == "dense"), group[0])
+        dense = [row for row in group if row["kind"] == "dense"]
+        baseline = next((row for row in dense if row["backend"] == "onnxruntime"), (dense or group)[0])
         for row in group:
-            row["baseline"] = baseline["bundle"]
+            row["baseline"], row["baseline_backend"] = baseline["bundle"], baseline["backend"]
             for name in ("chunk", "model"):
                 row[f"{name}_time_ratio"] = row[f"{name}_ms"]["p50"] / baseline[f"{name}_ms"]["p50"]
             row["speedup"] = None if row["kind"] == "masked" else 1 / row["model_time_ratio"]
@@ -108,20 +122,25 @@ def add_ratios(rows):
 
 def notes(rows):
     """Return what a reader must know about these rows, one sentence group a string."""
-    baselines = dict.fromkeys(row["baseline"] for row in rows)
-    found = [f"speed-up: median model time of {name} at the same precision, over the row's" for name in baselines]
+    baselines = dict.fromkeys((row["baseline"], row["baseline_backend"]) for row in rows)
+    found = [
+        f"speed-up: median model time of {name} in {backend} at the same precision, over the row's"
+        for name, backend in baselines
+    ]
     if not any(row["kind"] == "dense" for row in rows):
         found.append("no dense bundle among them: speed-ups are against the largest one given")
     if any(row["kind"] == "masked" for row in rows):
         found.append(MASKED_NOTE)
+    if any(row["kind"] == "sparse" for row in rows):
+        found.append(SPARSE_NOTE)
     return found
 
 
 def latency_table(rows):
     """Return the Table of times a chunk."""
     header = (
-        "bundle", "kind", "density", "ticket WER %", "precision", "chunk p50 ms", "p95", "p99", "model p50 ms",
-        "speed-up", "RTF", "CPU s/s",
+        "bundle", "kind", "density", "ticket WER %", "precision", "backend", "chunk p50 ms", "p95", "p99",
+        "model p50 ms", "speed-up", "RTF", "CPU s/s",
     )
     cells = tuple(
         (
@@ -130,6 +149,7 @@ def latency_table(rows):
             number(row["density"], digits=3),
             number(row["told_test_wer"], scale=100, digits=1),
             row["precision"],
+            _backend(row),
             *(number(row["chunk_ms"][name]) for name in ("p50", "p95", "p99")),
             number(row["model_ms"]["p50"]),
             "masked" if row["kind"] == "masked" else f"{number(row['speedup'])}x",
@@ -144,7 +164,7 @@ def latency_table(rows):
 def footprint_table(rows):
     """Return the Table of sizes, memory, load time and, where measured, latency on a real-time-paced stream."""
     is_paced = any("paced" in row for row in rows)
-    header = ("bundle", "kind", "precision", "weights", "non-zeros", "model MB", "load ms", "peak RSS MB")
+    header = ("bundle", "kind", "precision", "backend", "weights", "non-zeros", "model MB", "load ms", "peak RSS MB")
     header += ("first chunk ms", "first text ms", "final text ms", "lag ms") if is_paced else ()
     cells = []
     for row in rows:
@@ -152,6 +172,7 @@ def footprint_table(rows):
             row["bundle"],
             row["kind"],
             row["precision"],
+            _backend(row),
             _thousands(row["num_weights"]),
             _thousands(row["num_nonzeros"]),
             number(row["model_bytes"], scale=1e-6),
@@ -162,7 +183,12 @@ def footprint_table(rows):
             paced = ("first_chunk_s", "first_partial_s", "finalisation_s", "lag_s")
             line += tuple(number(row["paced"][name], scale=1e3, digits=0) for name in paced)
         cells.append(line)
-    return Table(header=header, rows=tuple(cells), num_left=3)
+    return Table(header=header, rows=tuple(cells), num_left=4)
+
+
+def _backend(row):
+    """Return the name of a row's backend with the instruction set, where that is known."""
+    return " ".join(filter(None, (row["backend"], row.get("instruction_set"))))
 
 
 def _thousands(value):
@@ -170,29 +196,33 @@ def _thousands(value):
 
 
 def latency_series(rows):
-    """Return Series of median model time over kept weights, one for each kind and precision.
+    """Return Series of median model time over kept weights, one for each kind, precision and backend.
 
     The dense model begins the lines of its pruned versions. Rows that tell no counts are left out.
     """
     known = [row for row in rows if row["num_nonzeros"] and row["num_weights"]]
     dense = max((row["num_weights"] for row in known), default=None)
     is_dense_alone = all(row["kind"] == "dense" for row in known)
+    backends = sorted({row["backend"] for row in known}, reverse=True)
     series = []
-    for precision in ("fp32", "int8"):
+    for precision, backend in itertools.product(("fp32", "int8"), backends):
+        group = [row for row in known if (row["precision"], row["backend"]) == (precision, backend)]
+        where = f"{precision}, {backend}" if len(backends) > 1 else precision
         for kind, kinds, name in (
             ("shrunk", ("dense", "shrunk"), "shrunk (structured)"),
             ("masked", ("dense", "masked"), "masked (zeros stay)"),
+            ("sparse", ("dense", "sparse"), "sparse (zeros skipped)"),
             ("dense-small", ("dense-small",), "dense-small control"),
             ("dense", ("dense",) if is_dense_alone else (), "dense"),
         ):
-            members = [row for row in known if row["precision"] == precision and row["kind"] in kinds]
+            members = [row for row in group if row["kind"] in kinds]
             if any(row["kind"] == kind for row in members):
                 series.append(
                     Series(
-                        name=f"{name}, {precision}",
+                        name=f"{name}, {where}",
                         x=tuple(row["num_nonzeros"] / dense for row in members),
                         y=tuple(row["model_ms"]["p50"] for row in members),
-                        is_dashed=kind != "shrunk",
+                        is_dashed=kind not in ("shrunk", "sparse"),
                     )
                 )
     return series

@@ -38,7 +38,7 @@ def describe_machine(*, threads=None, packages=RUNTIME_PACKAGES):
 def machine_line(machine):
     """Return `describe_machine()` output as one line for people."""
     threads = f", {machine['threads']} thread{'s' if machine['threads'] != 1 else ''}" if machine["threads"] else ""
-    versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
+    versions = ", ".join(f"{package} {version or 'absent'}" for package, version in machine["versions"].items())
     commit = f", commit {machine['commit']}" if machine["commit"] else ""
     return (
         f"{machine['cpu']} ({machine['architecture']}), {machine['cores']} cores{threads}, "

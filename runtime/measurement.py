@@ -25,15 +25,17 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A bundle at one precision: what is compared.
+    """A bundle at one precision in one backend: what is compared.
 
     Args:
         bundle: path of the bundle directory.
         precision: "fp32" or "int8".
+        backend: "onnxruntime" or "engine".
     """
 
     bundle: str
     precision: str
+    backend: str = "onnxruntime"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,11 @@ class Conditions:
     """What all candidates have in common.
 
     Args:
-        threads: of the inference engine and of numpy.
-        backend: inference engine.
+        threads: of onnxruntime and of numpy.
         audio: path of a sound file, or None for the built-in signal; only its first MAX_AUDIO_S seconds are used.
     """
 
     threads: int = 1
-    backend: str = "onnxruntime"
     audio: str | None = None
 
 
@@ -69,8 +69,9 @@ def measure_footprint(candidate, *, conditions):
     """Load one candidate in a fresh process and recognise the clip.
 
     Returns:
-        dict: load_s (model load and verification, imports apart), peak_rss_bytes, imports_rss_bytes (the peak before
-        the model was loaded); the last two None where the system does not tell.
+        dict: instruction_set (of the engine; None for onnxruntime), load_s (model load and verification, imports
+        apart), peak_rss_bytes, imports_rss_bytes (the peak before the model was loaded); the last two None where the
+        system does not tell.
     """
     return _run([candidate], kind="footprint", conditions=conditions)
 
@@ -164,7 +165,7 @@ def _open(candidate, *, conditions, samples):
     recognizer = Recognizer(
         candidate["bundle"],
         precision=candidate["precision"],
-        backend=conditions["backend"],
+        backend=candidate["backend"],
         num_threads=conditions["threads"],
     )
     require_chunks(samples, chunk_frames=recognizer.manifest.chunk_frames, bundle=candidate["bundle"])
@@ -206,7 +207,13 @@ def _paced(job):
 
 
 def _footprint(job):
-    import onnxruntime  # noqa: F401  # loading the library is not loading the model
+    # Loading the library is not loading the model.
+    if job["candidates"][0]["backend"] == "engine":
+        from runtime.engine import library
+
+        library.load()
+    else:
+        import onnxruntime  # noqa: F401
 
     from runtime.latency import peak_rss_bytes, time_clip
 
@@ -216,7 +223,12 @@ def _footprint(job):
     recognizer = _open(job["candidates"][0], conditions=job["conditions"], samples=samples)
     load_s = time.perf_counter() - start
     time_clip(recognizer, samples=samples)
-    return {"load_s": load_s, "peak_rss_bytes": peak_rss_bytes(), "imports_rss_bytes": imports_rss_bytes}
+    return {
+        "instruction_set": recognizer.instruction_set,
+        "load_s": load_s,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "imports_rss_bytes": imports_rss_bytes,
+    }
 
 
 def _answer(job):

@@ -25,23 +25,28 @@ def add_model_options(parser):
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="int8 is smaller and faster, fp32 is the reference; auto takes int8 where the bundle has it (default)",
+        help="int8 is smaller and faster, fp32 is the reference; auto takes what the backend has, int8 where it has "
+        "both (default)",
     )
     group.add_argument(
         "--threads",
         type=positive_int,
         default=1,
         metavar="N",
-        help="threads for one chunk; models this small are seldom faster on more (default: %(default)s)",
+        help="threads of onnxruntime for one chunk; models this small are seldom faster on more (default: %(default)s)",
     )
     group.add_argument(
-        "--backend", choices=sorted(BACKENDS), default="onnxruntime", help="inference engine (default: %(default)s)"
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="auto takes the ticket engine where the bundle has a model.ticket and the engine was built, else "
+        "onnxruntime (default)",
     )
 
 
 def open_recognizer(arguments):
     """Return the Recognizer that the parsed `bundle` and model options describe."""
-    from runtime.recognizer import Recognizer  # onnxruntime and soxr: not for --help
+    from runtime.recognizer import Recognizer  # soxr and the backends: not for --help
 
     return Recognizer(
         arguments.bundle,

@@ -19,7 +19,7 @@ from runtime.features import (
     padded_frames,
 )
 from runtime.manifest import Manifest
-from runtime.session import choose_precision, open_session
+from runtime.session import choose_model, open_session
 from runtime.tokenizer import Tokenizer
 
 
@@ -62,21 +62,31 @@ class Recognizer:
 
     Args:
         bundle_path: directory that lottery-export wrote.
-        precision: "fp32", "int8", or "auto": int8 where the bundle has it.
-        backend: "onnxruntime".
-        num_threads: threads inside an operator, >= 1.
+        precision: "fp32", "int8", or "auto": what the backend has, int8 where it has both.
+        backend: "engine", "onnxruntime", or "auto": the engine where it can run the bundle, else onnxruntime.
+        num_threads: threads inside an operator of onnxruntime, >= 1.
     Raises:
         BundleError: the bundle is missing, damaged, altered, of another schema version, or contradicts itself.
+        LotteryError: the backend cannot run here; its hint says what to install.
+
+    Attributes:
+        precision, backend: what was chosen, never "auto".
+        instruction_set: what the engine runs on, such as "avx2"; None for onnxruntime.
     """
 
-    def __init__(self, bundle_path, *, precision="fp32", backend="onnxruntime", num_threads=1):
+    def __init__(self, bundle_path, *, precision="auto", backend="auto", num_threads=1):
         # The tokens and the model that is used are verified when they are opened.
         self.manifest = Manifest.load(bundle_path, verify="used")
         self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)
-        self.precision = choose_precision(self.manifest, precision=precision)
+        self.backend, self.precision = choose_model(self.manifest, precision=precision, backend=backend)
         self.session = open_session(
-            bundle_path, manifest=self.manifest, precision=self.precision, backend=backend, num_threads=num_threads
+            bundle_path,
+            manifest=self.manifest,
+            precision=self.precision,
+            backend=self.backend,
+            num_threads=num_threads,
         )
+        self.instruction_set = self.session.instruction_set
 
     def stream(self, sample_rate_hz=SAMPLE_RATE_HZ):
         """Open a Stream for samples of any rate."""

@@ -4,24 +4,39 @@ Axes: N batch, T frames, F mel bins, V vocabulary.
 """
 
 import functools
+import importlib.util
 import os
+import sys
+import threading
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from runtime.engine import library
+from runtime.engine.session import EngineSession
 from runtime.errors import BundleError, LotteryError
-from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, Geometry
+from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, TICKET_ROLE, Geometry
 
 PRECISIONS = ("auto", "fp32", "int8")
+BACKENDS = ("auto", "engine", "onnxruntime")
 _ORT_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 _RE_EXPORT = "re-run lottery-export on the ticket"
+_GET_ONNXRUNTIME = "pip install onnxruntime"
 
 
 class Session(Protocol):
-    """One loaded model. Stateless: streams may share it, in any order and from any thread."""
+    """One loaded model. Stateless: streams may share it, in any order and from any thread.
+
+    Attributes:
+        geometry: how it is fed.
+        backend: "engine" or "onnxruntime".
+        instruction_set: what the engine runs on, such as "avx2"; None where the backend does not tell.
+    """
 
     geometry: Geometry
+    backend: str
+    instruction_set: str | None
 
     def initial_state(self, batch=1):
         """Return the state of `batch` utterances that have not begun: list of arrays."""
@@ -31,7 +46,8 @@ class Session(Protocol):
 
         Args:
             x_NTF: float32 (N, geometry.window_frames, geometry.num_mels), log-mel features.
-            state: what initial_state or the previous step returned; left as it is.
+            state: what initial_state or the previous step returned. It is used up by the call: go on with the one
+                returned.
         Returns:
             (logprobs_NTV, state): float32 (N, geometry.chunk_frames, V) natural-log probabilities, and the next state.
         """
@@ -46,10 +62,17 @@ class OrtSession:
         num_threads: threads inside an operator, >= 1.
     Raises:
         BundleError: onnxruntime refuses the file, or its inputs and outputs are not what the manifest says.
+        LotteryError: onnxruntime is not installed.
     """
 
+    backend = "onnxruntime"
+    instruction_set = None
+
     def __init__(self, model_path, *, manifest, num_threads=1):
-        import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
+        try:
+            import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
+        except ImportError as error:
+            raise LotteryError(f"onnxruntime cannot be imported: {error}", hint=_GET_ONNXRUNTIME) from error
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
@@ -144,19 +167,16 @@ def _shapes_agree(given, declared):
     )
 
 
-BACKENDS = {"onnxruntime": OrtSession}
-
-
 def choose_precision(manifest, *, precision):
-    """Return "fp32" or "int8": what was asked, or for "auto" int8 where the bundle has it (export verified it).
+    """Return the precision of the ONNX model to run: what was asked, or for "auto" int8 where the bundle has it.
 
     Raises:
         LotteryError: the bundle has no int8 model, or the name is unknown.
     """
-    if precision not in PRECISIONS:
-        raise LotteryError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    _check_name(precision, "precision", PRECISIONS)
     has_int8 = MODEL_ROLES["int8"] in manifest.files
     if precision == "auto":
+        # Export verified it.
         return "int8" if has_int8 else "fp32"
     if precision == "int8" and not has_int8:
         raise BundleError(
@@ -165,24 +185,102 @@ def choose_precision(manifest, *, precision):
     return precision
 
 
-def open_session(bundle, *, manifest, precision="auto", backend="onnxruntime", num_threads=1):
+def choose_model(manifest, *, precision="auto", backend="auto"):
+    """Choose how a bundle is run.
+
+    Args:
+        manifest: its Manifest.
+        precision: "fp32", "int8", or "auto": what the chosen backend has, int8 where it has both.
+        backend: "engine", "onnxruntime", or "auto": the engine where the bundle has a ticket file of that precision and
+            the engine's library can be loaded, else onnxruntime. That the library is missing is said once, on stderr.
+    Returns:
+        (backend, precision), neither of them "auto".
+    Raises:
+        BundleError: the bundle has no such model.
+        EngineUnavailable: "engine" was asked for, and its library is not there.
+        LotteryError: an unknown name, or neither backend can run here.
+    """
+    _check_name(precision, "precision", PRECISIONS)
+    _check_name(backend, "backend", BACKENDS)
+    if backend == "onnxruntime":
+        return backend, choose_precision(manifest, precision=precision)
+    complaint = _complaint_about_ticket(manifest, precision=precision) or complaint_about_backend("engine")
+    if complaint is None:
+        return "engine", manifest.engine["precision"]
+    if backend == "engine":
+        raise type(complaint)(str(complaint), hint=f"{complaint.hint}; or use --backend onnxruntime") from complaint
+    missing = complaint_about_backend("onnxruntime")
+    if missing is not None:
+        raise LotteryError(
+            f"nothing here can run bundle {manifest.name}: {missing}, and {complaint}",
+            hint=f"{missing.hint}; or {complaint.hint}",
+        ) from complaint
+    if isinstance(complaint, library.EngineUnavailable):
+        say_once(f"note: running on onnxruntime: {complaint}")
+    return "onnxruntime", choose_precision(manifest, precision=precision)
+
+
+def complaint_about_backend(backend):
+    """Return the LotteryError that says why "engine" or "onnxruntime" cannot run anything here, or None."""
+    if backend == "onnxruntime":
+        # Not imported: that takes longer than many a clip.
+        is_missing = importlib.util.find_spec("onnxruntime") is None
+        return LotteryError("onnxruntime is not installed", hint=_GET_ONNXRUNTIME) if is_missing else None
+    try:
+        library.load()
+    except library.EngineUnavailable as error:
+        return error
+    return None
+
+
+def _complaint_about_ticket(manifest, *, precision):
+    """Return the BundleError that says why the bundle's ticket file does not serve, or None."""
+    if manifest.engine is None:
+        return BundleError(f"bundle {manifest.name} has no model.ticket for the ticket engine", hint=_RE_EXPORT)
+    found = manifest.engine["precision"]
+    if precision not in ("auto", found):
+        return BundleError(
+            f"the model.ticket of bundle {manifest.name} is {found}, not {precision}",
+            hint=f"use --precision {found}, or export it again",
+        )
+    return None
+
+
+def _check_name(name, what, names):
+    if name not in names:
+        raise LotteryError(f"{what} is {name!r}, expected one of {', '.join(names)}")
+
+
+_said, _said_lock = set(), threading.Lock()
+
+
+def say_once(text):
+    """Print a line on stderr the first time that this process has it to say."""
+    with _said_lock:
+        if text in _said:
+            return
+        _said.add(text)
+    print(text, file=sys.stderr)
+
+
+def open_session(bundle, *, manifest, precision="auto", backend="auto", num_threads=1):
     """Load the model of a bundle, after checking its SHA-256.
 
     Args:
         bundle: the bundle directory.
         manifest: its Manifest.
-        precision: "fp32", "int8", or "auto".
-        backend: a key of BACKENDS.
-        num_threads: threads inside an operator, >= 1.
+        precision, backend: see choose_model.
+        num_threads: threads inside an operator of onnxruntime, >= 1; the engine runs a chunk on one.
     Returns:
         A Session.
     Raises:
-        BundleError: the model is missing, truncated or altered; see OrtSession.
-        LotteryError: unknown backend or precision, num_threads < 1.
+        BundleError: the model is missing, truncated or altered; see OrtSession and EngineSession.
+        LotteryError: unknown backend or precision, num_threads < 1; see choose_model.
     """
-    if backend not in BACKENDS:
-        raise LotteryError(f"backend is {backend!r}, expected one of {', '.join(sorted(BACKENDS))}")
     if num_threads < 1:
         raise LotteryError(f"num_threads is {num_threads}, expected 1 or more")
-    role = MODEL_ROLES[choose_precision(manifest, precision=precision)]
-    return BACKENDS[backend](manifest.verified_path(role, bundle=bundle), manifest=manifest, num_threads=num_threads)
+    backend, precision = choose_model(manifest, precision=precision, backend=backend)
+    if backend == "engine":
+        return EngineSession(manifest.verified_path(TICKET_ROLE, bundle=bundle), manifest=manifest)
+    path = manifest.verified_path(MODEL_ROLES[precision], bundle=bundle)
+    return OrtSession(path, manifest=manifest, num_threads=num_threads)

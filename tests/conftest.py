@@ -1,8 +1,11 @@
 """Fixtures that every test package shares."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+from runtime.engine import build, library
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _DATA_DIRS = (_CHECKOUT.parent / "shared" / "data", _CHECKOUT / "shared" / "data")
@@ -19,3 +22,25 @@ def shared_data():
         pytest.skip(f"speech pack {pack!r} is not at ../shared/data beside the checkout")
 
     return locate
+
+
+@pytest.fixture(scope="session")
+def engine_library(tmp_path_factory):
+    """Return the path of the ticket engine's library, for this process and those it starts.
+
+    The installed one, or one built now where that is absent or older than the sources. Skips visibly where there is no
+    compiler; sources that do not compile are a failure.
+    """
+    path = library.library_path()
+    sources = [file for folder in (build.SOURCE_DIR, build.INCLUDE_DIR) for file in folder.iterdir()]
+    if path.is_file() and path.stat().st_mtime > max(file.stat().st_mtime for file in sources):
+        yield path
+        return
+    try:
+        build.find_compiler()
+    except build.BuildError as error:
+        pytest.skip(f"the ticket engine is neither installed nor can it be built: {error}")
+    path = build.build(tmp_path_factory.mktemp("engine")).path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, library.LIBRARY_VARIABLE, str(path))
+        yield path

@@ -40,6 +40,7 @@ INSTRUCTION_SETS = {
         "neon": "",
         "baseline": "",
     },
+    "wasm32": {"simd128": "-msimd128", "baseline": ""},
 }
 _BASELINE = {"baseline": ""}
 

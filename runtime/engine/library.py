@@ -30,7 +30,7 @@ LIBRARY_VARIABLE = "LOTTERY_ENGINE_LIBRARY"
 
 _ERROR_BYTES = 512
 _MAX_UINT32 = (1 << 32) - 1
-_REINSTALL = "install lottery-asr again with a C++17 compiler present (Debian: apt install g++), or use onnxruntime"
+_REINSTALL = "install lottery-asr again with a C++17 compiler present (Debian: apt install g++)"
 
 
 class EngineUnavailable(LotteryError):

@@ -46,7 +46,8 @@ def clip(tmp_path):
 def timed(**fields):
     """Return a row with made-up times."""
     model_ms = fields.pop("model_ms")
-    row = {"bundle": "b", "kind": "shrunk", "precision": "fp32", "density": None, "num_weights": 5, "num_nonzeros": 5}
+    row = {"bundle": "b", "kind": "shrunk", "precision": "fp32", "backend": "onnxruntime", "density": None}
+    row |= {"num_weights": 5, "num_nonzeros": 5}
     model = {"p50": model_ms, "p95": model_ms, "p99": model_ms, "mean": model_ms, "count": 1}
     row |= {"model_ms": model, "chunk_ms": model | {"p50": model_ms + 1}, "rtf": 0, "cpu_s_per_audio_s": 0}
     return row | {"told_test_wer": None} | fields

@@ -258,8 +258,10 @@ def test_memory_does_not_grow_with_the_session(recognizer):
 
 def test_precision_of_the_recognizer(tmp_path):
     bundle = write_tiny_bundle(tmp_path / "bundle")
-    assert Recognizer(bundle).precision == "fp32"
-    assert Recognizer(bundle, precision="auto").precision == "int8"
+    assert Recognizer(bundle).precision == "int8"
+    assert Recognizer(bundle, precision="fp32").precision == "fp32"
+    assert Recognizer(bundle).backend == "onnxruntime"
+    assert Recognizer(bundle).instruction_set is None
 
 
 def test_results_are_frozen(recognizer):

@@ -9,7 +9,7 @@ import pytest
 from runtime.errors import BundleError, LotteryError
 from runtime.features import fbank, num_chunks, padded_frames
 from runtime.manifest import FileEntry, Manifest, StateSpec
-from runtime.session import OrtSession, choose_precision, open_session
+from runtime.session import OrtSession, choose_model, choose_precision, open_session
 from tests.tiny_bundle import CHUNK_FRAMES, build_model, geometry, reference_logprobs, speak, write_tiny_bundle
 
 
@@ -60,17 +60,15 @@ def test_a_batch_equals_its_members(bundle):
         assert np.abs(row - run_chunks(session, clip[None])[0]).max() < 1e-4
 
 
-def test_a_step_leaves_its_state_alone_and_two_streams_do_not_meet(bundle):
+def test_two_streams_of_a_session_do_not_meet(bundle):
     session = open_session(bundle, manifest=Manifest.load(bundle))
     window = padded(fbank(speak("abc")))[None, : geometry().window_frames]
-    state = session.initial_state()
-    before = [array.copy() for array in state]
-    first, after = session.step(window, state)
-    assert all(np.array_equal(old, new) for old, new in zip(before, state, strict=True))
-    assert any(not np.array_equal(old, new) for old, new in zip(state, after, strict=True))
+    first, after = session.step(window, session.initial_state())
     session.step(window * 0 - 3, after)
-    again, _ = session.step(window, session.initial_state())
+    again, after_again = session.step(window, session.initial_state())
     assert np.array_equal(first, again)
+    fresh = session.initial_state()
+    assert any(not np.array_equal(old, new) for old, new in zip(fresh, after_again, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +140,10 @@ def test_precision_and_backend_are_chosen(bundle, tmp_path):
     assert choose_precision(plain, precision="auto") == "fp32"
     with pytest.raises(BundleError, match="has no int8 model"):
         choose_precision(plain, precision="int8")
+    # a bundle without a model.ticket
+    assert choose_model(manifest) == ("onnxruntime", "int8")
+    with pytest.raises(BundleError, match="no model.ticket for the ticket engine"):
+        open_session(bundle, manifest=manifest, backend="engine")
     for wrong in ({"precision": "fp16"}, {"backend": "cuda"}, {"num_threads": 0}):
         with pytest.raises(LotteryError, match="expected"):
             open_session(bundle, manifest=manifest, **wrong)
