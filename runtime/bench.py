@@ -72,7 +72,7 @@ def _main(argv):
     result = {
         "schema_version": SCHEMA_VERSION,
         "rows": rows,
-        "notes": notes(rows),
+        "notes": notes(rows, threads=arguments.threads),
         "settings": {
             "repeats": arguments.repeats,
             "backend": arguments.backend,
@@ -154,14 +154,7 @@ def _models(manifest, *, precisions, backend):
     """Return the (backend, precision) pairs of a bundle to measure."""
     present = [("onnxruntime", precision) for precision, role in MODEL_ROLES.items() if role in manifest.files]
     present += [("engine", manifest.engine["precision"])] if manifest.engine else []
-    if backend == "auto":
-        for name in {name for name, _ in present}:
-            complaint = complaint_about_backend(name)
-            if complaint is not None:
-                say_once(f"note: nothing is measured with {name}: {complaint}")
-                present = [pair for pair in present if pair[0] != name]
-    else:
-        present = [pair for pair in present if pair[0] == backend]
+    present = [pair for pair in present if _is_measured(pair[0], backend=backend)]
     if precisions is None:
         return present or [choose_model(manifest, backend=backend)]
     found = []
@@ -171,6 +164,22 @@ def _models(manifest, *, precisions, backend):
             choose_model(manifest, precision=precision, backend=backend)
         ]
     return found
+
+
+def _is_measured(name, *, backend):
+    """Whether the backend `name` takes part; that "auto" has to do without it is said once.
+
+    Raises:
+        LotteryError: it was asked for, and cannot run here.
+    """
+    if backend not in (name, "auto"):
+        return False
+    complaint = complaint_about_backend(name)
+    if complaint is not None and backend == name:
+        raise complaint
+    if complaint is not None:
+        say_once(f"note: nothing is measured with {name}: {complaint}")
+    return complaint is None
 
 
 def _name_apart(rows):

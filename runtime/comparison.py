@@ -120,8 +120,8 @@ def add_ratios(rows):
             row["speedup"] = None if row["kind"] == "masked" else 1 / row["model_time_ratio"]
 
 
-def notes(rows):
-    """Return what a reader must know about these rows, one sentence group a string."""
+def notes(rows, *, threads=1):
+    """Return what a reader must know about these rows, measured with `threads`: one sentence group a string."""
     baselines = dict.fromkeys((row["baseline"], row["baseline_backend"]) for row in rows)
     found = [
         f"speed-up: median model time of {name} in {backend} at the same precision, over the row's"
@@ -133,6 +133,8 @@ def notes(rows):
         found.append(MASKED_NOTE)
     if any(row["kind"] == "sparse" for row in rows):
         found.append(SPARSE_NOTE)
+    if threads > 1 and any(row["backend"] == "engine" for row in rows):
+        found.append("the ticket engine runs a chunk on one thread, whatever --threads says")
     return found
 
 

@@ -13,9 +13,11 @@ import soundfile
 from runtime import measurement
 from runtime.bench import find_rows, main
 from runtime.comparison import add_ratios, latency_series, latency_table, notes, sort_rows
+from runtime.engine.library import instruction_sets
 from runtime.errors import LotteryError
 from runtime.manifest import Manifest
 from runtime.measurement import MIN_CHUNKS, Candidate, Conditions, load_clip, measure_clips, measure_footprint
+from tests.runtime.engine.tiny_ticket import add_ticket
 from tests.tiny_bundle import CHUNK_FRAMES, speak, write_tiny_bundle
 
 
@@ -77,6 +79,101 @@ def test_the_command_line_end_to_end(bundles, clip, tmp_path, capsys):
     assert "machine: " in printed.out
     assert "zeros inside full-size matrices" in printed.out
     assert printed.err.endswith(f"wrote {output}\n")
+
+
+@pytest.fixture
+def engine_bundles(tmp_path):
+    """Return a dense and a masked bundle, each with ONNX models in fp32 and int8 and a ticket in int8."""
+    dense = tmp_path / "dense"
+    write_bundle(dense, density=1.0, level=0, num_weights=1000, num_nonzeros=1000, structured=False)
+    masked = tmp_path / "masked"
+    write_bundle(masked, density=0.26, level=6, num_weights=1000, num_nonzeros=320, structured=False)
+    return [str(add_ticket(dense)), str(add_ticket(masked, kind="csr"))]
+
+
+@pytest.mark.usefixtures("engine_library")
+def test_a_bundle_with_a_ticket_is_measured_in_both_backends(engine_bundles, clip, tmp_path, capsys):
+    output = tmp_path / "out.json"
+    assert main([*engine_bundles, "--repeats", "1", "--threads", "2", "--audio", clip, "--json", str(output)]) == 0
+    result, printed = json.loads(output.read_text()), capsys.readouterr().out
+    rows = {(row["bundle"], row["precision"], row["backend"]): row for row in result["rows"]}
+    assert list(rows) == [
+        *((name, "fp32", "onnxruntime") for name in ("dense", "masked")),
+        *((name, "int8", backend) for name in ("dense", "masked") for backend in ("onnxruntime", "engine")),
+    ]
+    for (_, _, backend), row in rows.items():
+        assert (row["instruction_set"] in instruction_sets()) == (backend == "engine")
+        assert min(row["load_s"], row["rtf"], row["model_ms"]["p50"]) > 0
+        assert row["baseline_backend"] == "onnxruntime"
+    # zeros that are multiplied are masked; those that are left out are not, and count
+    assert rows["masked", "int8", "onnxruntime"]["kind"] == "masked"
+    assert rows["masked", "int8", "onnxruntime"]["speedup"] is None
+    assert rows["masked", "int8", "engine"]["kind"] == "sparse"
+    assert rows["masked", "int8", "engine"]["speedup"] > 0
+    engine, onnx = (rows["dense", "int8", backend] for backend in ("engine", "onnxruntime"))
+    assert engine["model_bytes"] == (tmp_path / "dense" / "model.ticket").stat().st_size != onnx["model_bytes"]
+    assert engine["speedup"] == pytest.approx(onnx["model_ms"]["p50"] / engine["model_ms"]["p50"])
+    assert f"engine {instruction_sets()[0]}" in printed
+    assert "note: sparse: " in printed
+    assert "note: the ticket engine runs a chunk on one thread" in printed
+
+
+@pytest.mark.usefixtures("engine_library")
+def test_the_backend_and_the_precisions_choose_the_rows(engine_bundles, tmp_path):
+    def found(**options):
+        return [(row["precision"], row["backend"]) for row in find_rows(engine_bundles[:1], **options)]
+
+    # what other measurements of onnxruntime stand on
+    assert found() == found(backend="onnxruntime") == [("fp32", "onnxruntime"), ("int8", "onnxruntime")]
+    assert found(backend="engine") == [("int8", "engine")]
+    assert found(backend="auto") == [("fp32", "onnxruntime"), ("int8", "onnxruntime"), ("int8", "engine")]
+    assert found(backend="auto", precisions=("fp32",)) == [("fp32", "onnxruntime")]
+    with pytest.raises(LotteryError, match="is int8, not fp32"):
+        find_rows(engine_bundles, precisions=("fp32",), backend="engine")
+    plain = write_bundle(tmp_path / "plain", has_int8=False)
+    with pytest.raises(LotteryError, match=r"plain has no model\.ticket"):
+        find_rows([engine_bundles[0], plain], backend="engine")
+    with pytest.raises(LotteryError, match="plain has no int8 model"):
+        find_rows([plain], precisions=("int8",), backend="auto")
+
+
+def test_a_backend_that_is_missing_is_said_once_and_left_out(engine_bundles, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LOTTERY_ENGINE_LIBRARY", str(tmp_path / "gone.so"))
+    monkeypatch.setattr("runtime.session._said", set())
+    rows = find_rows(engine_bundles, backend="auto")
+    assert {row["backend"] for row in rows} == {"onnxruntime"}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: nothing is measured with engine: the ticket engine is not installed")
+    with pytest.raises(LotteryError, match="is not installed"):
+        find_rows(engine_bundles, backend="engine")
+
+
+@pytest.mark.usefixtures("engine_library")
+def test_a_masked_ticket_of_dense_matrices_gains_nothing_in_the_engine_either(tmp_path):
+    path = tmp_path / "masked"
+    write_bundle(path, density=0.6, level=1, num_weights=1000, num_nonzeros=640, structured=False)
+    (row,) = find_rows([add_ticket(path)], backend="engine")
+    assert row["kind"] == "masked"
+
+
+def test_the_baseline_is_dense_in_onnxruntime():
+    rows = [
+        timed(bundle="dense", kind="dense", precision="int8", backend="engine", model_ms=2.0),
+        timed(bundle="dense", kind="dense", precision="int8", model_ms=6.0),
+        timed(bundle="ticket", kind="sparse", precision="int8", backend="engine", model_ms=1.0),
+        timed(bundle="ticket", kind="masked", precision="int8", model_ms=6.0),
+    ]
+    add_ratios(rows)
+    assert [row["speedup"] for row in rows] == [3, 1, 6, None]
+    assert any("model time of dense in onnxruntime at the same precision" in note for note in notes(rows))
+    names = [line.name for line in latency_series(rows)]
+    assert "sparse (zeros skipped), int8, engine" in names
+    assert "masked (zeros stay), int8, onnxruntime" in names
+    # without it, dense in the engine
+    alone = [row for row in rows if row["backend"] == "engine"]
+    add_ratios(alone)
+    assert [row["speedup"] for row in alone] == [1, 2]
+    assert {row["baseline_backend"] for row in alone} == {"engine"}
 
 
 def test_real_time_stream_is_measured(bundles, clip, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from runtime.errors import BundleError
 from runtime.files import sha256_file
-from runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Geometry, Manifest
+from runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, TICKET_ROLE, FileEntry, Geometry, Manifest
 from runtime.recognizer import Recognizer
 from tests.tiny_bundle import CHUNK_FRAMES, LEFT_CONTEXT, TOKENIZER, state_specs, write_tiny_bundle
 
@@ -226,6 +226,67 @@ def test_a_wrong_field_is_named(bundle, complaint):
 def test_a_manifest_that_is_none(bundle, content, complaint):
     (bundle / MANIFEST_NAME).write_bytes(content)
     assert complaint in load_error(bundle)
+
+
+def add_engine(bundle, **changes):
+    """Give a bundle a ticket file and the field that tells of it; `changes` replace its members."""
+    (bundle / "model.ticket").write_bytes(b"ticket")
+    engine = {"precision": "int8", "formats": {"head": "dense_i8", "blocks[0].ff1.up": "csr_i8"}} | changes
+
+    def change(value):
+        value["files"]["model_ticket"] = vars(FileEntry.of("model.ticket", bundle=bundle))
+        value["engine"] = engine
+
+    edit(bundle, change)
+    return engine
+
+
+def test_a_bundle_tells_of_its_ticket_file_or_has_none(bundle):
+    before = Manifest.load(bundle)
+    assert before.engine is None
+    assert "engine" not in before.to_json()
+    engine = add_engine(bundle)
+    manifest = Manifest.load(bundle)
+    assert manifest.engine == engine
+    assert manifest.files[TICKET_ROLE].path == "model.ticket"
+    assert Manifest.from_json(manifest.to_json(), source="copy") == manifest
+    alter(bundle / "model.ticket")
+    assert "model.ticket: altered" in load_error(bundle)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"precision": "int4"}, "engine.precision is 'int4', expected one of fp32, int8"),
+        ({"precision": 8}, "engine.precision is an integer, expected text"),
+        ({"formats": []}, "engine.formats is a list, expected an object"),
+        ({"formats": {"head": 1}}, "engine.formats.head is an integer, expected text"),
+        ({"formats": {"head": "\x1b[2J"}}, "engine.formats.head is '\\x1b[2J'"),
+        ({"formats": {"\x1b[2J": "csr_i8"}}, "engine.formats names a matrix '\\x1b[2J'"),
+        ({"formats": {"": "csr_i8"}}, "engine.formats names a matrix ''"),
+        ({"formats": {"m" * 257: "csr_i8"}}, "engine.formats names a matrix 'mmm"),
+        ({"formats": {str(number): "csr_i8" for number in range(4097)}}, "engine.formats has 4097 entries"),
+    ],
+)
+def test_what_is_told_of_a_ticket_file_is_not_trusted(bundle, changes, complaint):
+    add_engine(bundle, **changes)
+    assert f"{bundle / MANIFEST_NAME}: {complaint}" in load_error(bundle)
+
+
+@pytest.mark.parametrize("value", [None, [], "int8", {}])
+def test_the_field_of_a_ticket_file_is_an_object_with_members(bundle, value):
+    add_engine(bundle)
+    edit(bundle, lambda manifest: manifest.update(engine=value))
+    assert f"{bundle / MANIFEST_NAME}: engine" in load_error(bundle)
+
+
+def test_a_ticket_file_and_the_field_that_tells_of_it_go_together(bundle):
+    add_engine(bundle)
+    edit(bundle, lambda value: value.pop("engine"))
+    assert "engine and files['model_ticket'] go together" in load_error(bundle)
+    add_engine(bundle)
+    edit(bundle, lambda value: value["files"].pop("model_ticket"))
+    assert "engine and files['model_ticket'] go together" in load_error(bundle)
 
 
 def test_what_is_not_a_bundle_is_said(tmp_path):
