@@ -5,6 +5,8 @@
 
 namespace TICKET_ISA {
 
+constexpr int32_t kRounderBits = 0x4B400000;  // of kRounder
+
 // The smallest and the largest number of each frame; zero is always among them.
 template <int L>
 struct Range {
@@ -35,41 +37,60 @@ TICKET_INLINE Range<L> range_of(uint32_t num_rows, Get get) {
     return part[0];
 }
 
+// q = round(x / step) + zero, with step = (high - low) / 254 and zero = round(-low / step): two roundings take the ends
+// at most one beyond 0 ... 254, so nothing needs clamping.
 template <int L>
 struct Quantiser {
-    Row<L> inverse, zero;
+    Row<L> inverse;
+    Sums<L> zero;  // less the bits of kRounder, because the bits of the rounded number hold them too
 
-    // Rounded first and shifted then, so that no processor rounds the sum of both at once.
-    TICKET_ALWAYS_INLINE Row<L> operator()(Row<L> x) const {
-        Row<L> q = round<L>(x * inverse) + zero;
-        return min<L>(max<L>(q, same<L>(0.0f)), same<L>(255.0f));
+    explicit Quantiser(Row<L> steps_inverse, Row<L> low) : inverse(steps_inverse) {
+        TICKET_UNROLL
+        for (int r = 0; r < Row<L>::R; r++) {
+            typename Row<L>::F rounded = unfused(-low.v[r] * inverse.v[r]) + kRounder;
+            zero.v[r] = reinterpret_cast<typename Row<L>::I>(rounded) - kRounderBits - kRounderBits;
+        }
+    }
+    TICKET_ALWAYS_INLINE Sums<L> operator()(Row<L> x) const {
+        Sums<L> out;
+        TICKET_UNROLL
+        for (int r = 0; r < Row<L>::R; r++) {
+            typename Row<L>::F rounded = unfused(x.v[r] * inverse.v[r]) + kRounder;
+            out.v[r] = reinterpret_cast<typename Row<L>::I>(rounded) + zero.v[r];
+        }
+        return out;
+    }
+    Row<L> zero_point() const {
+        Sums<L> out = zero;
+        for (int r = 0; r < Row<L>::R; r++) out.v[r] += kRounderBits;
+        return to_row<L>(out);
     }
 };
 
-// Write the rows get(0) ... get(num_rows - 1) of one tile in the layout that `format` wants.
+// Write the rows worth * get(0) ... worth * get(num_rows - 1) of one tile in the layout that `format` wants; `range` is
+// that of get.
 template <int L, typename Get>
-TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Activations &out, uint32_t tile, Get get) {
+TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Row<L> worth, Activations &out,
+                           uint32_t tile, Get get) {
     uint8_t *data = out.data + tile * out.tile_bytes;
     const Layout layout = layout_of(format);
     const uint32_t padded = static_cast<uint32_t>(ticket::round_quads(num_rows));
     if (layout == Layout::floats) {
         float *rows = reinterpret_cast<float *>(data);
-        for (uint32_t k = 0; k < num_rows; k++) store<L>(rows + size_t{k} * L, get(k));
+        for (uint32_t k = 0; k < num_rows; k++) store<L>(rows + size_t{k} * L, get(k) * worth);
         for (uint32_t k = num_rows; k < padded; k++) store<L>(rows + size_t{k} * L, same<L>(0.0f));
         return;
     }
-    Row<L> step = max<L>((range.high - range.low) * (1.0f / 255.0f), same<L>(1e-20f));
-    Quantiser<L> quantise;
-    quantise.inverse = same<L>(1.0f) / step;
-    quantise.zero = round<L>((same<L>(0.0f) - range.low) * quantise.inverse);
-    store<L>(out.steps + tile * 2 * L, step);
-    store<L>(out.steps + tile * 2 * L + L, step * quantise.zero);
+    const Row<L> step = max<L>((range.high - range.low) * (1.0f / 254.0f), same<L>(1e-20f));
+    const Quantiser<L> quantise(same<L>(1.0f) / step, range.low);
+    store<L>(out.steps + tile * 2 * L, step * worth);
+    store<L>(out.steps + tile * 2 * L + L, step * worth * quantise.zero_point());
     typedef Row<L> R;
     if (layout == Layout::quads) {
         uint32_t k = 0;
         for (; k + 4 <= num_rows; k += 4, data += 4 * L) {
-            Sums<L> a = to_sums<L>(quantise(get(k))), b = to_sums<L>(quantise(get(k + 1)));
-            Sums<L> c = to_sums<L>(quantise(get(k + 2))), d = to_sums<L>(quantise(get(k + 3)));
+            Sums<L> a = quantise(get(k)), b = quantise(get(k + 1));
+            Sums<L> c = quantise(get(k + 2)), d = quantise(get(k + 3));
             TICKET_UNROLL
             for (int r = 0; r < R::R; r++) {
                 a.v[r] |= b.v[r] << 8 | c.v[r] << 16 | d.v[r] << 24;
@@ -79,14 +100,14 @@ TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Act
         if (k < num_rows) {
             Sums<L> all = {};
             for (int shift = 0; k < num_rows; k++, shift += 8) {
-                Sums<L> a = to_sums<L>(quantise(get(k)));
+                Sums<L> a = quantise(get(k));
                 for (int r = 0; r < R::R; r++) all.v[r] |= a.v[r] << shift;
             }
             for (int r = 0; r < R::R; r++) *reinterpret_cast<typename R::I *>(data + r * R::W * 4) = all.v[r];
         }
     } else if (layout == Layout::bytes) {
         for (uint32_t k = 0; k < num_rows; k++) {
-            Sums<L> a = to_sums<L>(quantise(get(k)));
+            Sums<L> a = quantise(get(k));
             TICKET_UNROLL
             for (int r = 0; r < R::R; r++) {
                 *reinterpret_cast<typename Vec<R::W>::B *>(data + size_t{k} * L + r * R::W) =
@@ -95,7 +116,7 @@ TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Act
         }
     } else {
         float *rows = reinterpret_cast<float *>(data);
-        for (uint32_t k = 0; k < num_rows; k++) store<L>(rows + size_t{k} * L, quantise(get(k)));
+        for (uint32_t k = 0; k < num_rows; k++) store<L>(rows + size_t{k} * L, to_row<L>(quantise(get(k))));
         for (uint32_t k = num_rows; k < padded; k++) store<L>(rows + size_t{k} * L, same<L>(0.0f));
     }
 }
@@ -105,7 +126,7 @@ template <int L, typename Get>
 TICKET_INLINE void prepare(Format format, uint32_t num_rows, Activations &out, uint32_t tile, Get get) {
     Range<L> range;
     if (layout_of(format) != Layout::floats) range = range_of<L>(num_rows, get);
-    prepare<L>(format, num_rows, range, out, tile, get);
+    prepare<L>(format, num_rows, range, same<L>(1.0f), out, tile, get);
 }
 
 // Bytes that the largest layout of so many rows needs.
@@ -117,6 +138,7 @@ TICKET_INLINE size_t prepared_bytes(uint32_t num_rows) {
 template <int L>
 struct Moments {
     Row<L> mean, inverse;  // inverse: 1 / standard deviation
+    Range<L> range;        // of the numbers less their mean
 };
 
 // Mean and deviation over channels, in two passes: one would lose the digits of a small variance beside a large mean.
@@ -133,17 +155,11 @@ TICKET_INLINE Moments<L> moments(const float *x, uint32_t num_rows) {
     Moments<L> out;
     out.mean = ((part[0] + part[1]) + (part[2] + part[3])) * share;
     Row<L> squares[4] = {};
-    for (k = 0; k + 4 <= num_rows; k += 4) {
-        TICKET_UNROLL
-        for (int i = 0; i < 4; i++) {
-            Row<L> d = load<L>(x + size_t{k + i} * L) - out.mean;
-            accumulate<L>(squares[i], d, d);
-        }
-    }
-    for (; k < num_rows; k++) {
-        Row<L> d = load<L>(x + size_t{k} * L) - out.mean;
-        accumulate<L>(squares[0], d, d);
-    }
+    out.range = range_of<L>(num_rows, [&](uint32_t row) {
+        Row<L> d = load<L>(x + size_t{row} * L) - out.mean;
+        accumulate<L>(squares[row % 4], d, d);
+        return d;
+    });
     Row<L> variance = ((squares[0] + squares[1]) + (squares[2] + squares[3])) * share;
     out.inverse = inverse_sqrt<L>(variance + 1e-5f);
     return out;

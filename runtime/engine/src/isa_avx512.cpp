@@ -6,7 +6,7 @@
 
 #include "vectors.h"
 
-#include "dot_avx512.h"
+#include "avx512.h"
 
 #include "step.h"
 

@@ -4,7 +4,7 @@
 
 #include "vectors.h"
 
-#include "dot_avx2.h"
+#include "avx2.h"
 
 #include "step.h"
 

@@ -4,7 +4,7 @@
 
 #include "vectors.h"
 
-#include "dot_neon.h"
+#include "neon.h"
 
 #include "step.h"
 

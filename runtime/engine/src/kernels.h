@@ -47,42 +47,57 @@ TICKET_INLINE void add_sums(Sums<L> &a, Sums<L> b) {
     for (int r = 0; r < Row<L>::R; r++) a.v[r] += b.v[r];
 }
 
-// Hand over one finished row of a product.
+// Hands over the finished rows of a product. It holds copies of all that it needs: the compiler has to assume that a
+// vector stored anywhere may change a Sink.
 template <int L>
-TICKET_INLINE void finish(const Sink &sink, uint32_t tile, uint32_t row, Row<L> y) {
-    float *out = sink.out + tile * sink.tile_floats + size_t{row} * L;
-    switch (sink.kind) {
-        case Sink::copy:
-            store<L>(out, y);
-            break;
-        case Sink::split:
-            store<L>(row < sink.first_rest ? out : sink.rest[tile] + size_t{row - sink.first_rest} * L, y);
-            break;
-        case Sink::add:
+class Finish {
+public:
+    Finish(const Packed &m, const Activations &x, const Sink &sink)
+        : bias_(m.bias.data()),
+          scale_(m.scale.data()),
+          offset_(m.offset.data()),
+          steps_(x.steps),
+          out_(sink.out),
+          tile_floats_(sink.tile_floats),
+          first_rest_(sink.first_rest),
+          rest_(sink.rest),
+          integers_(sink.integers),
+          kind_(sink.kind) {}
+
+    TICKET_ALWAYS_INLINE void operator()(uint32_t tile, uint32_t row, Row<L> y) const {
+        float *out = out_ + tile * tile_floats_ + size_t{row} * L;
+        y = y + bias_[row];
+        if (kind_ == Sink::silu) {
+            store<L>(out, silu<L>(y));
+        } else if (kind_ == Sink::add) {
             store<L>(out, load<L>(out) + y);
-            break;
-        default: {
-            y = silu<L>(y);
+        } else if (kind_ == Sink::split && row >= first_rest_) {
+            store<L>(rest_[tile] + size_t{row - first_rest_} * L, y);
+        } else {
             store<L>(out, y);
-            float *range = sink.range + tile * 2 * L;
-            store<L>(range, min<L>(load<L>(range), y));
-            store<L>(range + L, max<L>(load<L>(range + L), y));
         }
     }
-}
 
-template <int L>
-TICKET_INLINE void finish(const Packed &m, const Activations &x, const Sink &sink, uint32_t tile, uint32_t row,
-                          Sums<L> sums) {
-    if (__builtin_expect(sink.integers != nullptr, 0)) {
-        std::memcpy(sink.integers + tile * sink.tile_floats + size_t{row} * L, &sums, sizeof sums);
-        return;
+    TICKET_ALWAYS_INLINE void operator()(uint32_t tile, uint32_t row, Sums<L> sums) const {
+        if (__builtin_expect(integers_ != nullptr, 0)) {
+            std::memcpy(integers_ + tile * tile_floats_ + size_t{row} * L, &sums, sizeof sums);
+            return;
+        }
+        const float *step = steps_ + tile * 2 * L;
+        Row<L> y = load<L>(step + L) * offset_[row];
+        accumulate<L>(y, to_row<L>(sums), load<L>(step) * scale_[row]);
+        (*this)(tile, row, y);
     }
-    const float *step = x.steps + tile * 2 * L;
-    Row<L> y = load<L>(step + L) * m.offset[row] + m.bias[row];
-    accumulate<L>(y, to_row<L>(sums), load<L>(step) * m.scale[row]);
-    finish<L>(sink, tile, row, y);
-}
+
+private:
+    const float *bias_, *scale_, *offset_, *steps_;
+    float *out_;
+    size_t tile_floats_;
+    uint32_t first_rest_;
+    float *const *rest_;
+    int32_t *integers_;
+    Sink::Kind kind_;
+};
 
 template <int L>
 TICKET_INLINE const float *float_tile(const Activations &x, uint32_t tile) {
@@ -109,7 +124,8 @@ TICKET_INLINE Row<L> sparse_sum(const float *x, const uint16_t *index, const T *
             p0 = x + size_t{index[i]} * 4 * L, p1 = p0 + L, p2 = p1 + L, p3 = p2 + L;
         } else {
             const uint16_t *k = index + 4 * i;
-            p0 = x + size_t{k[0]} * L, p1 = x + size_t{k[1]} * L, p2 = x + size_t{k[2]} * L, p3 = x + size_t{k[3]} * L;
+            p0 = x + size_t{k[0]} * (L / 2), p1 = x + size_t{k[1]} * (L / 2);
+            p2 = x + size_t{k[2]} * (L / 2), p3 = x + size_t{k[3]} * (L / 2);
         }
         accumulate<L>(a, number(values[4 * i]), load<L>(p0));
         accumulate<L>(b, number(values[4 * i + 1]), load<L>(p1));
@@ -121,6 +137,7 @@ TICKET_INLINE Row<L> sparse_sum(const float *x, const uint16_t *index, const T *
 
 template <int L, bool kIsBlock, typename T>
 static void sparse_float(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const Finish<L> finish(m, x, sink);
     const uint16_t *index = m.index.data(), *order = m.order.data();
     const T *values = values_of<T>(m);
     for (size_t g = 0; g < m.groups.size(); g++) {
@@ -138,10 +155,10 @@ static void sparse_float(const Packed &m, const Activations &x, uint32_t num_til
                         add_sums<L>(sums, to_sums<L>(sparse_sum<L, kIsBlock>(tile_x, index + per_quad * from,
                                                                              values + 4 * size_t{from}, length)));
                     }
-                    finish<L>(m, x, sink, tile, row, sums);
+                    finish(tile, row, sums);
                 } else {
                     Row<L> y = sparse_sum<L, kIsBlock>(tile_x, index, values, group.length);
-                    finish<L>(sink, tile, row, y + m.bias[row]);
+                    finish(tile, row, y);
                 }
             }
             index += per_quad * group.length;
@@ -152,6 +169,7 @@ static void sparse_float(const Packed &m, const Activations &x, uint32_t num_til
 
 template <int L>
 static void dense_f32(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const Finish<L> finish(m, x, sink);
     for (uint32_t first = 0; first < m.rows; first += TICKET_PANEL) {
         const float *panel = values_of<float>(m) + size_t{first} * m.cols;
         for (uint32_t tile = 0; tile < num_tiles; tile++) {
@@ -164,7 +182,7 @@ static void dense_f32(const Packed &m, const Activations &x, uint32_t num_tiles,
             }
             TICKET_UNROLL
             for (int j = 0; j < TICKET_PANEL; j++) {
-                if (first + j < m.rows) finish<L>(sink, tile, first + j, sums[j] + m.bias[first + j]);
+                if (first + j < m.rows) finish(tile, first + j, sums[j]);
             }
         }
     }
@@ -192,7 +210,7 @@ TICKET_INLINE void accumulate(Sums<L> &sums, QuadRow<L> x, const int8_t *weights
 }
 
 template <int L>
-TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink,
+TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Finish<L> &finish,
                                uint32_t first, const int8_t *panel) {
     const uint32_t num_quads = (m.cols + 3) / 4;
     for (uint32_t tile = 0; tile < num_tiles; tile++) {
@@ -201,86 +219,113 @@ TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t n
         Sums<L> sums[TICKET_PANEL] = {};
         for (uint32_t k = 0; k < num_quads; k++, p += 4 * L, w += 4 * TICKET_PANEL) {
             // Further ahead than the processor's own prefetching, which starts anew at every page.
-            __builtin_prefetch(w + 4096);
+            __builtin_prefetch(w + 1024);
             QuadRow<L> quads = load_quad_row<L>(p);
             TICKET_UNROLL
             for (int j = 0; j < TICKET_PANEL; j++) accumulate<L>(sums[j], quads, w + 4 * j);
         }
         TICKET_UNROLL
         for (int j = 0; j < TICKET_PANEL; j++) {
-            if (first + j < m.rows) finish<L>(m, x, sink, tile, first + j, sums[j]);
+            if (first + j < m.rows) finish(tile, first + j, sums[j]);
+        }
+    }
+}
+
+// N rows of one group, which have the same length: together, because one row's sum would wait for itself.
+template <int L, int N>
+TICKET_INLINE void block1x4_rows(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
+                                 Sums<L> *sums) {
+    for (uint32_t k = 0; k < length; k++) {
+        TICKET_UNROLL
+        for (int n = 0; n < N; n++) {
+            const size_t at = size_t{length} * n + k;
+            accumulate<L>(sums[n], load_quad_row<L>(x + size_t{index[at]} * 4 * L), values + 4 * at);
+        }
+    }
+}
+
+template <int L, int N>
+TICKET_INLINE void block4x4_rows(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
+                                 Sums<L> *sums) {
+    for (uint32_t k = 0; k < length; k++) {
+        TICKET_UNROLL
+        for (int n = 0; n < N; n++) {
+            const size_t at = size_t{length} * n + k;
+            QuadRow<L> quads = load_quad_row<L>(x + size_t{index[at]} * 4 * L);
+            TICKET_UNROLL
+            for (int j = 0; j < 4; j++) accumulate<L>(sums[4 * n + j], quads, values + 16 * at + 4 * j);
+        }
+    }
+}
+
+#if defined(TICKET_HAS_ROWS4)
+template <int L, int N>
+TICKET_INLINE void csr_rows(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
+                            Sums<L> *sums) {
+    for (uint32_t k = 0; k < length; k++) {
+        TICKET_UNROLL
+        for (int n = 0; n < N; n++) {
+            const size_t at = 4 * (size_t{length} * n + k);
+            sums[n].v[0] = dot4<L>(sums[n].v[0], gather_rows<L>(x, index + at), values + at);
+        }
+    }
+}
+#endif
+
+// Run `rows<N>` over all groups: kTogether rows at a time, and then one by one. kHeight: outputs of a row (of blocks).
+template <int L, int kHeight, int kTogether, int kIndices, int kValues, typename Many, typename One>
+TICKET_INLINE void sparse_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink, Many many,
+                             One one) {
+    const Finish<L> finish(m, x, sink);
+    const uint16_t *index = m.index.data(), *order = m.order.data();
+    const int8_t *values = values_of<int8_t>(m);
+    const uint32_t num_rows = m.rows;
+    for (size_t g = 0; g < m.groups.size(); g++) {
+        const Group group = m.groups[g];
+        uint32_t i = 0;
+        while (i < group.num_rows) {
+            const uint32_t count = i + kTogether <= group.num_rows ? kTogether : 1;
+            for (uint32_t tile = 0; tile < num_tiles; tile++) {
+                const uint8_t *p = x.data + tile * x.tile_bytes;
+                Sums<L> sums[kTogether * kHeight] = {};
+                if (count == kTogether) {
+                    many(p, index, values, group.length, sums);
+                } else {
+                    one(p, index, values, group.length, sums);
+                }
+                TICKET_UNROLL
+                for (int n = 0; n < kTogether; n++) {
+                    if (n > 0 && count == 1) break;
+                    TICKET_UNROLL
+                    for (int j = 0; j < kHeight; j++) {
+                        const uint32_t row = uint32_t{order[n]} * kHeight + j;
+                        if (kHeight == 1 || row < num_rows) finish(tile, row, sums[n * kHeight + j]);
+                    }
+                }
+            }
+            i += count;
+            order += count;
+            index += size_t{count} * group.length * kIndices;
+            values += size_t{count} * group.length * kValues;
         }
     }
 }
 
 template <int L>
 static void block1x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    const uint16_t *index = m.index.data(), *order = m.order.data();
-    const int8_t *values = values_of<int8_t>(m);
-    for (size_t g = 0; g < m.groups.size(); g++) {
-        const Group group = m.groups[g];
-        for (uint32_t i = 0; i < group.num_rows; i++) {
-            const uint32_t row = *order++;
-            for (uint32_t tile = 0; tile < num_tiles; tile++) {
-                const uint8_t *p = x.data + tile * x.tile_bytes;
-                Sums<L> sums = {}, more = {};
-                uint32_t k = 0;
-                for (; k + 2 <= group.length; k += 2) {
-                    accumulate<L>(sums, load_quad_row<L>(p + size_t{index[k]} * 4 * L), values + 4 * k);
-                    accumulate<L>(more, load_quad_row<L>(p + size_t{index[k + 1]} * 4 * L), values + 4 * k + 4);
-                }
-                if (k < group.length) accumulate<L>(sums, load_quad_row<L>(p + size_t{index[k]} * 4 * L), values + 4 * k);
-                add_sums<L>(sums, more);
-                finish<L>(m, x, sink, tile, row, sums);
-            }
-            index += group.length;
-            values += 4 * size_t{group.length};
-        }
-    }
+    sparse_i8<L, 1, 4, 1, 4>(m, x, num_tiles, sink, block1x4_rows<L, 4>, block1x4_rows<L, 1>);
 }
 
 template <int L>
 static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    const uint16_t *index = m.index.data(), *order = m.order.data();
-    const int8_t *values = values_of<int8_t>(m);
-    for (size_t g = 0; g < m.groups.size(); g++) {
-        const Group group = m.groups[g];
-        for (uint32_t i = 0; i < group.num_rows; i++) {
-            const uint32_t first = 4 * uint32_t{*order++};
-            for (uint32_t tile = 0; tile < num_tiles; tile++) {
-                const uint8_t *p = x.data + tile * x.tile_bytes;
-                Sums<L> sums[4] = {}, more[4] = {};
-                uint32_t k = 0;
-                for (; k + 2 <= group.length; k += 2) {
-                    QuadRow<L> a = load_quad_row<L>(p + size_t{index[k]} * 4 * L);
-                    QuadRow<L> b = load_quad_row<L>(p + size_t{index[k + 1]} * 4 * L);
-                    TICKET_UNROLL
-                    for (int j = 0; j < 4; j++) {
-                        accumulate<L>(sums[j], a, values + 16 * k + 4 * j);
-                        accumulate<L>(more[j], b, values + 16 * k + 16 + 4 * j);
-                    }
-                }
-                if (k < group.length) {
-                    QuadRow<L> a = load_quad_row<L>(p + size_t{index[k]} * 4 * L);
-                    TICKET_UNROLL
-                    for (int j = 0; j < 4; j++) accumulate<L>(sums[j], a, values + 16 * k + 4 * j);
-                }
-                TICKET_UNROLL
-                for (int j = 0; j < 4; j++) {
-                    add_sums<L>(sums[j], more[j]);
-                    if (first + j < m.rows) finish<L>(m, x, sink, tile, first + j, sums[j]);
-                }
-            }
-            index += group.length;
-            values += 16 * size_t{group.length};
-        }
-    }
+    constexpr int kTogether = TICKET_PANEL / 8 == 0 ? 1 : TICKET_PANEL / 8;
+    sparse_i8<L, 4, kTogether, 1, 16>(m, x, num_tiles, sink, block4x4_rows<L, kTogether>, block4x4_rows<L, 1>);
 }
 
 #else
 
 template <int L>
-TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink,
+TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Finish<L> &finish,
                                uint32_t first, const int8_t *panel) {
     for (uint32_t tile = 0; tile < num_tiles; tile++) {
         const float *p = float_tile<L>(x, tile);
@@ -299,7 +344,7 @@ TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t n
         }
         TICKET_UNROLL
         for (int j = 0; j < TICKET_PANEL; j++) {
-            if (first + j < m.rows) finish<L>(m, x, sink, tile, first + j, sums[j]);
+            if (first + j < m.rows) finish(tile, first + j, sums[j]);
         }
     }
 }
@@ -311,6 +356,7 @@ static void block1x4_i8(const Packed &m, const Activations &x, uint32_t num_tile
 
 template <int L>
 static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const Finish<L> finish(m, x, sink);
     const uint16_t *index = m.index.data(), *order = m.order.data();
     const int8_t *values = values_of<int8_t>(m);
     for (size_t g = 0; g < m.groups.size(); g++) {
@@ -337,7 +383,7 @@ static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tile
                     for (int j = 0; j < 4; j++) add_sums<L>(sums[j], to_sums<L>(part[j]));
                 }
                 for (int j = 0; j < 4; j++) {
-                    if (first + j < m.rows) finish<L>(m, x, sink, tile, first + j, sums[j]);
+                    if (first + j < m.rows) finish(tile, first + j, sums[j]);
                 }
             }
             index += group.length;
@@ -351,24 +397,7 @@ static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tile
 template <int L>
 static void csr_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
 #if defined(TICKET_HAS_ROWS4)
-    const uint16_t *index = m.index.data(), *order = m.order.data();
-    const int8_t *values = values_of<int8_t>(m);
-    for (size_t g = 0; g < m.groups.size(); g++) {
-        const Group group = m.groups[g];
-        for (uint32_t i = 0; i < group.num_rows; i++) {
-            const uint32_t row = *order++;
-            for (uint32_t tile = 0; tile < num_tiles; tile++) {
-                const uint8_t *p = x.data + tile * x.tile_bytes;
-                Sums<L> sums = {};
-                for (uint32_t k = 0; k < group.length; k++) {
-                    sums.v[0] = dot4<L>(sums.v[0], gather_rows<L>(p, index + 4 * k), values + 4 * k);
-                }
-                finish<L>(m, x, sink, tile, row, sums);
-            }
-            index += 4 * group.length;
-            values += 4 * size_t{group.length};
-        }
-    }
+    sparse_i8<L, 1, 4, 4, 4>(m, x, num_tiles, sink, csr_rows<L, 4>, csr_rows<L, 1>);
 #else
     sparse_float<L, false, int8_t>(m, x, num_tiles, sink);
 #endif
@@ -376,16 +405,18 @@ static void csr_i8(const Packed &m, const Activations &x, uint32_t num_tiles, co
 
 template <int L>
 static void dense_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+    const Finish<L> finish(m, x, sink);
     const size_t panel_bytes = ticket::round_quads(m.cols) * TICKET_PANEL;
     const int8_t *panel = values_of<int8_t>(m);
     for (uint32_t first = 0; first < m.rows; first += TICKET_PANEL, panel += panel_bytes) {
-        dense_panel<L>(m, x, num_tiles, sink, first, panel);
+        dense_panel<L>(m, x, num_tiles, finish, first, panel);
     }
 }
 
 // `scratch` holds one panel, which is unpacked before it is multiplied.
 template <int L>
 static void bitmask_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink, uint8_t *scratch) {
+    const Finish<L> finish(m, x, sink);
     const size_t panel_bytes = ticket::round_quads(m.cols) * TICKET_PANEL;
     const uint64_t *bits = m.bits.data();
     const uint8_t *values = m.values.data();
@@ -399,7 +430,7 @@ static void bitmask_i8(const Packed &m, const Activations &x, uint32_t num_tiles
             for (uint64_t rest = *bits; rest != 0; rest &= rest - 1) scratch[at + __builtin_ctzll(rest)] = *values++;
 #endif
         }
-        dense_panel<L>(m, x, num_tiles, sink, first, reinterpret_cast<const int8_t *>(scratch));
+        dense_panel<L>(m, x, num_tiles, finish, first, reinterpret_cast<const int8_t *>(scratch));
     }
 }
 

@@ -23,14 +23,13 @@ struct Sink {
         copy,   // out = y
         split,  // out = y, but rows from `first_rest` on to `rest`
         add,    // out += y
-        silu,   // out = SiLU(y), and its smallest and largest number of each frame to `range`
+        silu,   // out = SiLU(y)
     };
     Kind kind = copy;
     float *out = nullptr;
     size_t tile_floats = 0;
     uint32_t first_rest = 0;
     float *const *rest = nullptr;
-    float *range = nullptr;       // (tiles, 2, L)
     int32_t *integers = nullptr;  // where not null, the integer sums go here, and nowhere else
 };
 

@@ -102,7 +102,7 @@ bool pack_sparse(const T *dense, const MatrixRecord &m, uint32_t height, uint32_
             uint16_t last = 0;
             for (uint32_t column = 0; column < num_columns; column++) {
                 if (!read_block(dense, m, row * height, column * width, height, width, block)) continue;
-                last = static_cast<uint16_t>(column);
+                last = static_cast<uint16_t>(is_csr ? 2 * column : column);
                 packed->index[entry] = last;
                 std::memcpy(values + entry * block_size, block, block_size * sizeof(T));
                 entry++;

@@ -24,7 +24,7 @@ struct Packed {
     // block1x4:   float or int8 (blocks, 4);  block4x4: int8 (blocks, 4 rows, 4 columns)
     Array<uint8_t> values;
     Array<uint64_t> bits;     // bitmask_i8: one bit for each value of dense_i8, 64 a word, panels begin at words
-    Array<uint16_t> index;    // csr: column of each weight, padded to quads; blocks: number of the quad of columns
+    Array<uint16_t> index;    // csr: twice the column of each weight, padded to quads; blocks: quad of columns
     Array<Group> groups;
     Array<uint16_t> order;    // csr, block1x4: rows in the order of the groups; block4x4: rows of blocks
 

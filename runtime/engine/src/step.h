@@ -71,7 +71,6 @@ public:
         input_.tile_bytes = prepared_bytes<L>(sizes.inputs);
         input_.data = cutter.cut<uint8_t>(most_tiles * input_.tile_bytes);
         input_.steps = cutter.cut<float>(size_t{most_tiles} * 2 * L);
-        range_ = cutter.cut<float>(size_t{most_tiles} * 2 * L);
         even_ = cutter.cut<float>(larger(config_.num_mels, config_.stem_width) * half_stride_);
         odd_ = cutter.cut<float>(larger(config_.num_mels, config_.stem_width) * half_stride_);
         window_ = cutter.cut<float>(sizes.channels * window_stride_);
@@ -115,7 +114,6 @@ private:
         sink.kind = kind;
         sink.out = hidden_;
         sink.tile_floats = hidden_floats_;
-        sink.range = range_;
         return sink;
     }
     Sink to_x() const {
@@ -132,26 +130,21 @@ private:
         for (uint32_t tile = 0; tile < num_tiles_; tile++) {
             const float *source = x(tile);
             const Moments<L> s = moments<L>(source, config_.model_width);
-            prepare<L>(m.format, config_.model_width, input_, tile,
-                       [&](uint32_t k) { return (load<L>(source + size_t{k} * L) - s.mean) * s.inverse; });
+            prepare<L>(m.format, config_.model_width, s.range, s.inverse, input_, tile,
+                       [&](uint32_t k) { return load<L>(source + size_t{k} * L) - s.mean; });
         }
     }
 
-    // `m.cols` rows of `hidden` -> input of m; ranges as Sink::silu left them.
+    // `m.cols` rows of `hidden` -> input of m.
     void prepare_hidden(const Packed &m) {
         for (uint32_t tile = 0; tile < num_tiles_; tile++) {
             const float *source = hidden(tile);
-            Range<L> range;
-            range.low = load<L>(range_ + tile * 2 * L);
-            range.high = load<L>(range_ + tile * 2 * L + L);
-            prepare<L>(m.format, m.cols, range, input_, tile,
-                       [&](uint32_t k) { return load<L>(source + size_t{k} * L); });
+            prepare<L>(m.format, m.cols, input_, tile, [&](uint32_t k) { return load<L>(source + size_t{k} * L); });
         }
     }
 
     void feed_forward(const Packed &up, const Packed &down) {
         prepare_normed(up);
-        std::memset(range_, 0, size_t{num_tiles_} * 2 * L * sizeof(float));
         multiply(up, to_hidden(Sink::silu));
         prepare_hidden(down);
         multiply(down, to_x());
@@ -181,8 +174,8 @@ private:
                           block.position_bias.data() + size_t{h} * model_.bias_length + tile % model_.num_tiles * L,
                           scores_, rows + first);
             }
-            prepare<L>(block.out.format, width, input_, tile, [&](uint32_t k) { return load<L>(rows + size_t{k} * L); });
         }
+        prepare_hidden(block.out);
         multiply(block.out, to_x());
     }
 
@@ -209,7 +202,7 @@ private:
                     store<L>(rows + size_t{c} * L, y);
                     widen<L>(range, y);
                 }
-                prepare<L>(block.pointwise_out.format, channels, range, input_, tile,
+                prepare<L>(block.pointwise_out.format, channels, range, same<L>(1.0f), input_, tile,
                            [&](uint32_t k) { return load<L>(rows + size_t{k} * L); });
             }
             keep_cache(block, caches(stream) + block.cache_offset, reach);
@@ -317,7 +310,6 @@ private:
             prepare<N>(model_.conv1.format, 3 * config_.num_mels, input, i,
                        [&](uint32_t k) { return half_row<N>(k, config_.num_mels, first + i * N); });
         }
-        std::memset(range_, 0, size_t{num_tiles} * 2 * N * sizeof(float));
         Sink sink = to_hidden(Sink::silu);
         sink.tile_floats = size_t{config_.stem_width} * N;
         sink.out += size_t{first} * config_.stem_width;
@@ -366,7 +358,7 @@ private:
     void *const *states_ = nullptr;
     uint32_t stem_tiles_, small_tiles_;
     size_t half_stride_, window_stride_, hidden_floats_, bytes_;
-    float *x_, *hidden_, *range_, *even_, *odd_, *window_, *scores_;
+    float *x_, *hidden_, *even_, *odd_, *window_, *scores_;
     Segment *segments_;
     uint32_t *num_segments_;
     float **rest_;

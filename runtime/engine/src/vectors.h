@@ -12,10 +12,6 @@
 
 #include "memory.h"
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 #define TICKET_INLINE static TICKET_ALWAYS_INLINE
 #define TICKET_UNROLL _Pragma("GCC unroll 16")
 
@@ -126,29 +122,39 @@ TICKET_INLINE void accumulate(Row<L> &a, float b, Row<L> c) {
     for (int r = 0; r < Row<L>::R; r++) a.v[r] += b * c.v[r];
 }
 
-// e^x to about 1 unit in the last place, x clamped to the range whose result is a normal number.
-// Source: the Cephes library, expf: range reduction by ln 2 in two parts, polynomial of degree 5.
+// 2^f for f in [-0.5, 0.5], with a relative error of 1e-7: the polynomial of degree 5 that makes the largest one smallest.
+template <typename F>
+TICKET_INLINE F exp2_fraction(F f) {
+    F p = 0.00132647238f * f + 0.00967151299f;
+    p = p * f + 0.0555073358f;
+    p = p * f + 0.240222424f;
+    p = p * f + 0.693147004f;
+    return p * f + 1.0f;
+}
+
+constexpr float kLog2OfE = 1.44269504f;
+// 1.5 * 2^23: adding it rounds a number to an integer, whose bits then lie at the end of the sum's.
+constexpr float kRounder = 12582912.0f;
+
+// e^x; x is clamped to the range whose result is a normal number.
 template <int W>
 TICKET_INLINE typename Vec<W>::F exp_vector(typename Vec<W>::F x) {
     typedef typename Vec<W>::F F;
     typedef typename Vec<W>::I I;
     const F none = {};
     x = min_of(max_of(x, -87.0f - none), 88.0f - none);
-    // Adding and taking away 1.5 * 2^23 rounds to an integer, whose bits then lie at the end of the number's.
-    const float magic = 12582912.0f;
-    F shifted = x * 1.44269504f + magic;
-    F n = shifted - magic;
-    F r = x - n * 0.693359375f;
-    r = r + n * 2.12194440e-4f;
-    F p = 1.9875691500e-4f * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
-    I bits = reinterpret_cast<I>(p) + (reinterpret_cast<I>(shifted) << 23);
+    F shifted = x * kLog2OfE + kRounder;
+    F fraction = x * kLog2OfE - (shifted - kRounder);
+    I bits = reinterpret_cast<I>(exp2_fraction(fraction)) + (reinterpret_cast<I>(shifted) << 23);
     return reinterpret_cast<F>(bits);
 }
+
+// 1 / (1 + e^-x)
+template <int W>
+TICKET_INLINE typename Vec<W>::F sigmoid_vector(typename Vec<W>::F x) {
+    return 1.0f / (1.0f + exp_vector<W>(-x));
+}
+
 template <int L>
 TICKET_INLINE Row<L> exp(Row<L> x) {
     TICKET_UNROLL
@@ -156,26 +162,10 @@ TICKET_INLINE Row<L> exp(Row<L> x) {
     return x;
 }
 
-// 1 / x for x in [1, 2^100].
-template <int W>
-TICKET_INLINE typename Vec<W>::F reciprocal_vector(typename Vec<W>::F x) {
-#if defined(__AVX512F__)
-    if constexpr (W == 16) {
-        // The estimate is good to 2^-14, one step of Newton's method to the last place; a division takes 3x as long.
-        typename Vec<W>::F estimate = reinterpret_cast<typename Vec<W>::F>(_mm512_rcp14_ps(reinterpret_cast<__m512>(x)));
-        return estimate * (2.0f - x * estimate);
-    }
-#endif
-    return 1.0f / x;
-}
-
-// 1 / (1 + e^-x)
 template <int L>
 TICKET_INLINE Row<L> sigmoid(Row<L> x) {
     TICKET_UNROLL
-    for (int r = 0; r < Row<L>::R; r++) {
-        x.v[r] = reciprocal_vector<Row<L>::W>(1.0f + exp_vector<Row<L>::W>(-x.v[r]));
-    }
+    for (int r = 0; r < Row<L>::R; r++) x.v[r] = sigmoid_vector<Row<L>::W>(x.v[r]);
     return x;
 }
 template <int L>
@@ -190,15 +180,6 @@ TICKET_INLINE Row<L> inverse_sqrt(Row<L> x) {
     for (int r = 0; r < Row<L>::R; r++) {
         for (int i = 0; i < Row<L>::W; i++) x.v[r][i] = 1.0f / __builtin_sqrtf(x.v[r][i]);
     }
-    return x;
-}
-
-// Numbers between -2^22 and 2^22 to the nearest integers.
-template <int L>
-TICKET_INLINE Row<L> round(Row<L> x) {
-    const float magic = 12582912.0f;
-    TICKET_UNROLL
-    for (int r = 0; r < Row<L>::R; r++) x.v[r] = (unfused(x.v[r]) + magic) - magic;
     return x;
 }
 

@@ -1,4 +1,4 @@
-// Sums of four 8-bit products with AVX-512 VNNI, and the gathering of four rows with VBMI.
+// What AVX-512 has instructions for: sums of four 8-bit products, the gathering of four rows, exponentials.
 #pragma once
 
 #include <immintrin.h>
@@ -59,11 +59,12 @@ alignas(32) static const uint8_t kInterleave8[32] = {0, 8,  16, 24, 1, 9,  17, 2
                                                      4, 12, 20, 28, 5, 13, 21, 29, 6, 14, 22, 30, 7, 15, 23, 31};
 alignas(16) static const uint8_t kInterleave4[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
 
-// Four rows of L bytes, as quads: lane t holds byte t of each.
+// Four rows of L bytes, as quads: lane t holds byte t of each. `index` holds twice the numbers of the rows: with L = 16
+// that makes the address in one instruction, whose scale goes up to 8.
 template <int L>
 TICKET_INLINE Quads<L> gather_rows(const uint8_t *x, const uint16_t *index) {
-    const uint8_t *p0 = x + size_t{index[0]} * L, *p1 = x + size_t{index[1]} * L;
-    const uint8_t *p2 = x + size_t{index[2]} * L, *p3 = x + size_t{index[3]} * L;
+    const uint8_t *p0 = x + size_t{index[0]} * (L / 2), *p1 = x + size_t{index[1]} * (L / 2);
+    const uint8_t *p2 = x + size_t{index[2]} * (L / 2), *p3 = x + size_t{index[3]} * (L / 2);
     if constexpr (L == 16) {
         __m512i v = _mm512_castsi128_si512(_mm_load_si128(reinterpret_cast<const __m128i *>(p0)));
         v = _mm512_inserti32x4(v, _mm_load_si128(reinterpret_cast<const __m128i *>(p1)), 1);
@@ -89,6 +90,25 @@ TICKET_INLINE Quads<L> gather_rows(const uint8_t *x, const uint16_t *index) {
 // Write 64 bytes: those of `values` where a bit is set, in order, and zeros elsewhere.
 TICKET_INLINE void expand64(uint64_t bits, const uint8_t *values, uint8_t *out) {
     _mm512_store_si512(out, _mm512_maskz_expand_epi8(bits, _mm512_loadu_si512(values)));
+}
+
+template <>
+TICKET_ALWAYS_INLINE Vec<16>::F exp_vector<16>(Vec<16>::F x) {
+    typedef Vec<16>::F F;
+    x = max_of(x, -87.0f - F{});
+    F whole = x * kLog2OfE + kRounder - kRounder;
+    F power = exp2_fraction(x * kLog2OfE - whole);
+    return reinterpret_cast<F>(_mm512_scalef_ps(reinterpret_cast<__m512>(power), reinterpret_cast<__m512>(whole)));
+}
+
+// The estimate of a reciprocal is good to 2^-14, one step of Newton's method to the last place; a division takes 3x as
+// long.
+template <>
+TICKET_ALWAYS_INLINE Vec<16>::F sigmoid_vector<16>(Vec<16>::F x) {
+    typedef Vec<16>::F F;
+    F divisor = 1.0f + exp_vector<16>(min_of(-x, 87.0f - F{}));
+    F estimate = reinterpret_cast<F>(_mm512_rcp14_ps(reinterpret_cast<__m512>(divisor)));
+    return estimate * (2.0f - divisor * estimate);
 }
 
 }  // namespace TICKET_ISA
