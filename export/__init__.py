@@ -16,6 +16,7 @@ _MODULES = {
     "quantize": "graph",
     "removable_units": "shrink",
     "to_ort_format": "ort_format",
+    "write_ticket": "ticket_file",
 }
 
 __all__ = sorted(_MODULES)

@@ -4,23 +4,26 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.card import model_card
+from export.card import model_card, summarise_formats
 from export.container import Container
 from export.errors import ExportError
 from export.graph import count_ops, export_onnx, quantize
 from export.ort_format import to_ort_format
 from export.shrink import removable_units, shrink
+from export.ticket_file import write_ticket
 from export.verify import verify
 from lottery_train.models.build import count_weights
 from runtime import __version__
+from runtime.engine.library import EngineUnavailable, load
 from runtime.features import ENCODER_FRAME_MS
 from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
-from runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
+from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
 
 FILES = {
     "model": "model.onnx",
     "model_int8": "model.int8.onnx",
     "model_ort": "model.ort",
+    TICKET_ROLE: "model.ticket",
     "tokens": "tokens.txt",
     "parity": "parity.json",
     "card": "README.md",
@@ -64,7 +67,7 @@ def export_ticket(
         is_structured: remove the units that the mask drops; otherwise zeros stay zeros.
         chunk_frames: encoder frames (40 ms) a chunk; None takes the ticket's.
         name: name in tables; None takes the directory's.
-        has_int8: also write an int8 model; the .ort file is made from it.
+        has_int8: also write an int8 model; the .ort file is made from it, and the ticket file is int8 too.
         can_overwrite: replace an older bundle at `out`.
         progress: called with one line of text at each step.
     Returns:
@@ -81,6 +84,9 @@ def export_ticket(
         model = _shrunk(masked, ticket, progress=progress) if is_structured else masked
         progress(f"converting to ONNX, {chunk_frames * ENCODER_FRAME_MS} ms chunks")
         graphs, data = _convert(model, chunk_frames=chunk_frames, has_int8=has_int8, progress=progress)
+        tickets, engine = _tickets(model, chunk_frames=chunk_frames, has_int8=has_int8, progress=progress)
+        if engine is not None:
+            data[TICKET_ROLE] = tickets[engine["precision"]]
         progress("verifying every step of the conversion")
         parity = verify(
             masked=masked,
@@ -88,6 +94,7 @@ def export_ticket(
             chunk_frames=chunk_frames,
             graphs={"fp32": data["model"]} | ({"int8": data["model_int8"]} if has_int8 else {}),
             ort=data["model_ort"],
+            tickets=tickets,
         )
         for role, content in data.items():
             write_atomic(folder / FILES[role], content)
@@ -102,6 +109,7 @@ def export_ticket(
             provenance=provenance,
             container=container,
             parity=parity,
+            engine=engine,
             num_bytes={FILES[role]: (len(content), zip_bytes[role]) for role, content in data.items()},
         )
         write_atomic(folder / FILES["card"], card)
@@ -113,6 +121,7 @@ def export_ticket(
             vocab_size=model.config.vocab_size,
             states=container.states,
             files={role: FileEntry.of(path, bundle=folder) for role, path in FILES.items() if (folder / path).exists()},
+            engine=engine,
             provenance=provenance,
         )
         manifest.write(folder)
@@ -130,6 +139,24 @@ def _convert(model, *, chunk_frames, has_int8, progress):
     data = {role: graph.SerializeToString(deterministic=True) for role, graph in graphs.items()}
     data["model_ort"] = to_ort_format(list(graphs.values())[-1])
     return graphs, data
+
+
+def _tickets(model, *, chunk_frames, has_int8, progress):
+    """Return (precision -> bytes of the ticket file, the manifest's `engine`); nothing and None without the engine.
+
+    The float32 file is made in any case: it shows that the engine computes what onnxruntime does.
+    """
+    try:
+        load()
+    except EngineUnavailable as error:
+        progress(f"no {FILES[TICKET_ROLE]}: {error}")
+        return {}, None
+    tickets = {}
+    for precision in ("fp32", "int8") if has_int8 else ("fp32",):
+        tickets[precision], records = write_ticket(model, chunk_frames=chunk_frames, precision=precision)
+    formats = {name: record["format"] for name, record in records.items()}
+    progress(f"ticket engine: {summarise_formats(formats)}")
+    return tickets, {"precision": precision, "formats": formats}
 
 
 def _require_free(out, *, can_overwrite):

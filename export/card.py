@@ -1,6 +1,7 @@
 """The model card: a bundle's README.md, made from the ticket's record and from what the export measured."""
 
 import textwrap
+from collections import Counter
 
 from export.verify import summary
 from runtime.features import ENCODER_FRAME_MS
@@ -10,9 +11,32 @@ ZEROS_NOTE = (
     "onnxruntime multiplies zeros like any other number, so this model takes the time and the memory of the dense one. "
     "To make a ticket faster, train it with --granularity unit and export it with --structured."
 )
+ENGINE_NOTE = (
+    "In the ONNX files the pruned weights are zeros inside full-size matrices, which onnxruntime multiplies like any "
+    "other number: it takes the time and the memory of the dense model. model.ticket leaves them out, and the ticket "
+    "engine does not multiply them."
+)
 
 
-def model_card(*, name, record, provenance, container, parity, num_bytes):
+def zeros_note(provenance, *, engine):
+    """Return what a user of a model with zeros must know, or None where there are none.
+
+    Args:
+        provenance, engine: of the manifest.
+    """
+    if provenance["structured"] or provenance["num_nonzeros"] == provenance["num_weights"]:
+        return None
+    is_sparse = engine is not None and any(not name.startswith("dense") for name in engine["formats"].values())
+    return ENGINE_NOTE if is_sparse else ZEROS_NOTE
+
+
+def summarise_formats(formats):
+    """Return how many matrices have which format: `12 csr_i8, 4 dense_i8`."""
+    counts = Counter(formats.values())
+    return ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
+
+
+def model_card(*, name, record, provenance, container, parity, engine, num_bytes):
     """Return the text of the card (Markdown).
 
     Args:
@@ -21,6 +45,7 @@ def model_card(*, name, record, provenance, container, parity, num_bytes):
         provenance: of the manifest.
         container: Container of the exported model.
         parity: content of `parity.json`.
+        engine: of the manifest.
         num_bytes: file name -> (bytes, bytes after zip compression).
     """
     chunk_ms = container.chunk_frames * ENCODER_FRAME_MS
@@ -35,7 +60,7 @@ def model_card(*, name, record, provenance, container, parity, num_bytes):
         "## Error rates",
         *_error_rates(record, chunk_ms=chunk_ms),
         "## Sizes",
-        *_sizes(provenance, num_bytes=num_bytes),
+        *_sizes(provenance, engine=engine, num_bytes=num_bytes),
         "## Method",
         _text(_method(record, provenance=provenance)),
         "## Training data",
@@ -45,7 +70,7 @@ def model_card(*, name, record, provenance, container, parity, num_bytes):
         "## Known limits",
         _limits(container=container),
         "## How to run it",
-        _usage(name),
+        _usage(name, has_ticket=engine is not None),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -91,7 +116,7 @@ def _error_rates(record, *, chunk_ms):
     return [_table(["split", "WER", "interval", "CER", "utterances", "words"], rows), _text(note)]
 
 
-def _sizes(provenance, *, num_bytes):
+def _sizes(provenance, *, engine, num_bytes):
     weights, nonzeros, dense = (provenance[key] for key in ("num_weights", "num_nonzeros", "dense_weights"))
     figures = [
         ["density of the prunable weights", _percent(provenance["density"])],
@@ -100,8 +125,10 @@ def _sizes(provenance, *, num_bytes):
     ]
     files = [[name, f"{size:,}", f"{zipped:,}"] for name, (size, zipped) in num_bytes.items()]
     sections = [_table(["size", "of this model"], figures), _table(["file", "bytes", "bytes, zip-compressed"], files)]
-    if not provenance["structured"] and nonzeros < weights:
-        sections.append(_text(ZEROS_NOTE))
+    if engine is not None:
+        sections.append(_text(f"Matrices in model.ticket, by format: {summarise_formats(engine['formats'])}."))
+    if (note := zeros_note(provenance, engine=engine)) is not None:
+        sections.append(_text(note))
     return sections
 
 
@@ -136,8 +163,10 @@ def _verification(parity):
         [parity["stages"][stage]["compares"], f"{largest:.2g}", f"{mean:.2g}", f"{bound:.2g}", _percent(agreement)]
         for stage, largest, mean, bound, agreement in summary(parity)
     ]
+    signal = parity["signal"]
+    engine_chunks = f" ({signal['engine_num_chunks']} in the engine)" if "engine_num_chunks" in signal else ""
     note = (
-        f"Differences of log-probabilities (natural log) over {parity['signal']['num_chunks']} chunks that carry "
+        f"Differences of log-probabilities (natural log) over {signal['num_chunks']} chunks{engine_chunks} that carry "
         "state, on a synthetic speech-like signal; `parity.json` has the reasons for the bounds."
     )
     return [_table(["step", "largest", "mean", "bound", "same best symbol"], rows), _text(note)]
@@ -153,11 +182,14 @@ def _limits(*, container):
     return limits
 
 
-def _usage(name):
-    return (
-        "    pip install lottery-asr\n"
-        f"    lottery-transcribe {name} clip.wav\n"
-        f"    lottery-listen {name}\n\n"
+def _usage(name, *, has_ticket):
+    usage = f"    pip install lottery-asr\n    lottery-transcribe {name} clip.wav\n    lottery-listen {name}\n\n"
+    if has_ticket:
+        usage += (
+            "These run `model.ticket` in the ticket engine where it is installed, the ONNX files in onnxruntime\n"
+            "elsewhere. "
+        )
+    return usage + (
         "`model.onnx` and `model.int8.onnx` also run in sherpa-onnx, as a streaming zipformer2-CTC model with\n"
         "`tokens.txt`; `model.ort` is for small onnxruntime builds. `manifest.json` has inputs, outputs and states."
     )

@@ -13,7 +13,7 @@ from runtime.table import Table
 
 _EXAMPLES = """\
   lottery-export runs/an4/level_06 --structured --out bundles/an4     remove what the ticket masks: smaller, faster
-  lottery-export runs/an4/level_06 --out bundles/an4_zeros            keep the zeros: same speed, compresses better
+  lottery-export runs/an4/level_06 --out bundles/an4_zeros            keep the zeros: for tickets without whole units
   lottery-export runs/an4/level_06 --structured --chunk-ms 320 --out bundles/an4_320
 """
 
@@ -51,7 +51,8 @@ def _main(argv):
 def _parse(argv):
     parser = create_parser(
         "lottery-export",
-        description="Turn a ticket into a bundle: ONNX in float32 and int8, an .ort file, a manifest and a model card. "
+        description="Turn a ticket into a bundle: ONNX in float32 and int8, an .ort file, the ticket engine's file, a "
+        "manifest and a model card. "
         "Every step of the conversion is compared with the one before; a bundle that does not compute what its ticket "
         "does is not written. Progress goes to stderr, the table to stdout.",
         examples=_EXAMPLES,
@@ -70,7 +71,9 @@ def _parse(argv):
         help="audio a step reads, a multiple of 40: shorter answers sooner, longer errs less (default: the ticket's)",
     )
     parser.add_argument("--name", help="name in tables and reports (default: the directory's)")
-    parser.add_argument("--no-int8", action="store_true", help="write no int8 model; the .ort file is float32 then")
+    parser.add_argument(
+        "--no-int8", action="store_true", help="write no int8 model; the .ort and the .ticket file are float32 then"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there already")
     return parser.parse_args(argv)
 
@@ -90,7 +93,7 @@ def _progress(line):
 
 
 def _print_result(result, *, out):
-    from export.card import ZEROS_NOTE
+    from export.card import zeros_note
     from export.verify import summary
 
     told = result.manifest.provenance
@@ -110,8 +113,8 @@ def _print_result(result, *, out):
         for stage, largest, mean, bound, agreement in summary(result.parity)
     )
     print(Table(header=("verified", "largest", "mean", "bound", "same best symbol"), rows=rows).text())
-    if not told["structured"] and nonzeros < weights:
-        print(f"\nnote: {ZEROS_NOTE}")
+    if (note := zeros_note(told, engine=result.manifest.engine)) is not None:
+        print(f"\nnote: {note}")
 
 
 if __name__ == "__main__":

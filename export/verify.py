@@ -1,6 +1,7 @@
 """Verification of an export: every step of the conversion against the one before, on many chunks that carry state.
 
     masked dense model -> shrunk model -> one chunk at a time -> ONNX -> int8 -> .ort
+                                                                  ONNX -> ticket engine, float32 and int8
 
 The input is speech-like (runtime/synthetic.py): random numbers would exercise neither the range of log-mel features nor
 the pauses in which caches and masks show their faults.
@@ -16,11 +17,14 @@ import torch
 
 from export.container import Container
 from export.errors import ExportError
+from runtime.engine.session import EngineSession
 from runtime.features import ENCODER_FRAME_MS, PADDING_VALUE, fbank, padded_frames
 from runtime.synthetic import speech_like
 
 SCHEMA_VERSION = 1
 NUM_CHUNKS = 12
+# The engine keeps states of its own, in rings: longer than any left context, so that they go round several times.
+NUM_ENGINE_CHUNKS = 100
 BATCHES = (1, 2)
 # A frame in which fp32 leads by this many nats is decided: int8 has no excuse for another answer.
 _DECIDED_NATS = 0.5
@@ -41,11 +45,21 @@ class Stage:
         compares: what was compared, for people.
         bound: largest difference of log-probabilities and states that passes.
         reason: why the bound is what it is.
+        numbers: what makes the difference: "float32" rounding, for which the bound grows with the largest value;
+            "int8" rounding, for which plausible symbols and decided frames count; or nothing, "exact".
     """
 
     compares: str
     bound: float
     reason: str
+    numbers: str = "exact"
+
+
+_INT8_REASON = (
+    f"a wrong scale or zero point costs far more. Counted for symbols of at least {_PLAUSIBLE:.0%}, and frames that "
+    f"fp32 decides by {_DECIDED_NATS} nats must agree in {_MIN_AGREEMENT:.0%}. What int8 does to the error rate, only "
+    "real speech can tell"
+)
 
 
 STAGES = {
@@ -59,28 +73,41 @@ STAGES = {
         compares="whole utterances and one chunk at a time, in torch",
         bound=1e-4,
         reason="the same sums in matrices of other shapes, whose kernels round otherwise",
+        numbers="float32",
     ),
     "torch_vs_onnx": Stage(
         compares="torch and onnxruntime fp32, one chunk at a time",
         bound=1e-4,
         reason="constants are folded and kernels differ: float32 rounding over all layers and chunks",
+        numbers="float32",
     ),
     "onnx_vs_int8": Stage(
         compares="onnxruntime fp32 and int8",
         bound=2.0,
-        reason="8-bit activations and 7-bit weights; a wrong scale or zero point costs far more. Counted for symbols "
-        f"of at least {_PLAUSIBLE:.0%}, and frames that fp32 decides by {_DECIDED_NATS} nats must agree in "
-        f"{_MIN_AGREEMENT:.0%}. What int8 does to the error rate, only real speech can tell",
+        reason=f"8-bit activations and 7-bit weights; {_INT8_REASON}",
+        numbers="int8",
     ),
     "model_vs_ort": Stage(
         compares="the .ort file and the .onnx file it was made from, at the same level of optimisation",
         bound=1e-6,
         reason="the same kernels in the same order",
     ),
+    "onnx_vs_engine_fp32": Stage(
+        compares="onnxruntime fp32 and the ticket engine with float32 weights",
+        bound=1e-4,
+        reason="constants are folded and kernels differ: float32 rounding over all layers and chunks",
+        numbers="float32",
+    ),
+    "onnx_vs_engine_int8": Stage(
+        compares="onnxruntime fp32 and the ticket engine with int8 weights",
+        bound=2.0,
+        reason=f"8-bit activations and weights; {_INT8_REASON}",
+        numbers="int8",
+    ),
 }
 
 
-def verify(*, masked, model, chunk_frames, graphs, ort, num_chunks=NUM_CHUNKS):
+def verify(*, masked, model, chunk_frames, graphs, ort, tickets=(), num_chunks=NUM_CHUNKS):
     """Compare every step of an export with the one before.
 
     Args:
@@ -89,11 +116,14 @@ def verify(*, masked, model, chunk_frames, graphs, ort, num_chunks=NUM_CHUNKS):
         chunk_frames: encoder frames a chunk.
         graphs: {"fp32": bytes of the .onnx file, "int8": the same, or missing}.
         ort: bytes of the .ort file, made from the last of `graphs`.
-        num_chunks: chunks a stream, >= 10.
+        tickets: precision -> bytes of a ticket file, "fp32" or "int8"; whatever is there runs in the engine.
+        num_chunks: chunks a stream, >= 10; NUM_ENGINE_CHUNKS in the engine.
     Returns:
         The JSON object of `parity.json`.
     Raises:
         ExportError: a figure is out of its bound.
+        BundleError: the engine refuses a ticket file.
+        EngineUnavailable: there are ticket files and no engine.
     """
     masked.eval()
     model.eval()
@@ -103,6 +133,7 @@ def verify(*, masked, model, chunk_frames, graphs, ort, num_chunks=NUM_CHUNKS):
         x_NTF = _features(batch, num_chunks=num_chunks, chunk_frames=chunk_frames)
         with _one_thread():
             pairs = _run_chain(x_NTF, model=model, container=container, graphs=graphs, ort=ort)
+            pairs |= _run_tickets(tickets, batch=batch, container=container, graph=graphs["fp32"])
             if masked is not model:
                 models = (masked, model)
                 whole = [_run_whole(each, x_NTF, chunk=chunk_frames) for each in models]
@@ -116,6 +147,8 @@ def verify(*, masked, model, chunk_frames, graphs, ort, num_chunks=NUM_CHUNKS):
         stages["masked_vs_shrunk"]["float32"] = _worst(figures["float32"])
     _require_bounds(stages)
     signal = {"kind": "speech_like", "num_chunks": num_chunks, "chunk_frames": chunk_frames, "batches": list(BATCHES)}
+    if tickets:
+        signal["engine_num_chunks"] = NUM_ENGINE_CHUNKS
     return {"schema_version": SCHEMA_VERSION, "signal": signal, "stages": stages}
 
 
@@ -173,6 +206,28 @@ def _run_chain(x_NTF, *, model, container, graphs, ort):
     return pairs
 
 
+def _run_tickets(tickets, *, batch, container, graph):
+    """Return stage -> (reference, found) as `_run_chain` does; the engine's states are no one else's to compare."""
+    if not tickets:
+        return {}
+    x_NTF = _features(batch, num_chunks=NUM_ENGINE_CHUNKS, chunk_frames=container.chunk_frames)
+    expected, _ = _run_file(graph, x_NTF, container=container)
+    return {
+        f"onnx_vs_engine_{precision}": ((expected, []), (_run_ticket(data, x_NTF, container=container), []))
+        for precision, data in dict(tickets).items()
+    }
+
+
+def _run_ticket(data, x_NTF, *, container):
+    """Run the bytes of a ticket file; return the log-probabilities."""
+    session = EngineSession(data)
+    state, outputs = session.initial_state(len(x_NTF)), []
+    for window in _windows(x_NTF, geometry=container.geometry):
+        logprobs, state = session.step(window, state)
+        outputs.append(logprobs)
+    return np.concatenate(outputs, 1)
+
+
 @torch.no_grad()
 def _run_whole(model, x_NTF, *, chunk):
     return model(torch.from_numpy(x_NTF).to(model.head.weight.dtype), chunk=chunk).numpy()
@@ -223,7 +278,7 @@ def _compare(name, reference, found):
     if expected_states:
         pairs = zip(states, expected_states, strict=True)
         figures["states"] = _differences(np.concatenate([np.abs(a.astype(np.float64) - b).ravel() for a, b in pairs]))
-    if name == "onnx_vs_int8":
+    if STAGES[name].numbers == "int8":
         ordered = np.sort(expected, -1)
         is_decided = ordered[..., -1] - ordered[..., -2] >= _DECIDED_NATS
         is_plausible = expected >= np.log(_PLAUSIBLE)
@@ -252,15 +307,15 @@ def _worst(figures):
 def _report(name, figures):
     """Add what was compared and the bound to the figures of a stage."""
     stage, largest = STAGES[name], figures.pop("largest")
-    is_float32 = name in ("chunked_vs_full", "torch_vs_onnx")
-    bound = stage.bound * max(1.0, largest / _SCALE) if is_float32 else stage.bound
+    bound = stage.bound * max(1.0, largest / _SCALE) if stage.numbers == "float32" else stage.bound
     return {"compares": stage.compares, **figures, "bound": bound, "reason": stage.reason}
 
 
 def _require_bounds(stages):
     for name, figures in stages.items():
         largest, agreement = figures["log_probs"]["max"], ""
-        if name == "onnx_vs_int8":
+        is_int8 = STAGES[name].numbers == "int8"
+        if is_int8:
             largest = figures["plausible_max"]
             agreement = f"; decided frames agree in {figures['decided_agreement']:.1%}"
         elif "states" in figures:
@@ -271,5 +326,5 @@ def _require_bounds(stages):
             raise ExportError(
                 f"{name} ({figures['compares']}): largest difference {largest:.3g}, mean "
                 f"{figures['log_probs']['mean']:.3g}, bound {figures['bound']:.3g}{agreement}",
-                hint="export without int8: --no-int8" if name == "onnx_vs_int8" else None,
+                hint="export without int8: --no-int8" if is_int8 else None,
             )

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from export.bundle import export_ticket
-from export.card import ZEROS_NOTE
+from export.card import ENGINE_NOTE, ZEROS_NOTE
 from export.errors import ExportError
 from lottery_train.models import count_weights
+from runtime.engine import library
+from runtime.engine.session import EngineSession
 from runtime.errors import LotteryError
 from runtime.features import PADDING_VALUE, fbank, num_chunks, padded_frames
 from runtime.files import read_json, sha256_file
@@ -18,12 +20,11 @@ from runtime.manifest import Manifest
 from runtime.recognizer import Recognizer
 from runtime.session import OrtSession, open_session
 from runtime.synthetic import speech_like
-from tests.export.models import (
-    CHUNK_FRAMES,
-    TOKENIZER,
-)
+from tests.export.models import CHUNK_FRAMES, TOKENIZER
+from tests.runtime.engine.reference_ticket import read_ticket
 
 SILENT = {"progress": lambda line: None}
+needs_engine = pytest.mark.skipif(not library.is_available(), reason="the ticket engine's library is not built here")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def test_the_bundle_holds_what_the_manifest_says(exported, ticket):
         "model": "model.onnx",
         "model_int8": "model.int8.onnx",
         "model_ort": "model.ort",
+        **({"model_ticket": "model.ticket"} if library.is_available() else {}),
         "tokens": "tokens.txt",
         "parity": "parity.json",
         "card": "README.md",
@@ -94,6 +96,55 @@ def test_every_model_file_runs_in_a_session(exported):
     assert np.abs(np.exp(outputs[2]) - np.exp(outputs[1])).max() < 0.05
 
 
+@needs_engine
+def test_the_manifest_tells_the_formats_of_the_ticket_file(exported, with_zeros):
+    for folder in (exported.folder, with_zeros[0]):
+        manifest = Manifest.load(folder)
+        ticket = read_ticket((folder / "model.ticket").read_bytes())
+        names = [name for name, tensor in ticket.tensors.items() if not isinstance(tensor, np.ndarray)]
+        assert manifest.engine["precision"] == "int8"
+        assert list(manifest.engine["formats"]) == names
+        assert {name.rpartition("_")[2] for name in manifest.engine["formats"].values()} == {"i8"}
+        assert ticket.config["chunk_frames"] == CHUNK_FRAMES
+    # Whole units are zero here, of which the shrunk model has none.
+    assert "block1x4_i8" in Manifest.load(with_zeros[0]).engine["formats"].values()
+    assert set(Manifest.load(exported.folder).engine["formats"].values()) == {"dense_i8"}
+    assert "Matrices in model.ticket, by format: " in (exported.folder / "README.md").read_text()
+
+
+@needs_engine
+def test_the_ticket_file_is_verified_over_a_hundred_chunks(exported):
+    stages = exported.result.parity["stages"]
+    assert exported.result.parity["signal"]["engine_num_chunks"] >= 100
+    assert stages["onnx_vs_engine_fp32"]["log_probs"]["max"] <= 1e-4
+    assert 0 < stages["onnx_vs_engine_int8"]["plausible_max"] <= stages["onnx_vs_int8"]["bound"]
+    assert stages["onnx_vs_engine_int8"]["decided_agreement"] >= 0.95
+
+
+@needs_engine
+def test_masked_and_shrunk_ticket_files_compute_the_same(exported, with_zeros):
+    """Zeros that are left out, and units that are gone: int8 scales and sums are the same ones."""
+    window = fbank(speech_like(2.0))[None, : Manifest.load(exported.folder).geometry.window_frames]
+    outputs = []
+    for folder in (exported.folder, with_zeros[0]):
+        session = EngineSession(folder / "model.ticket", manifest=Manifest.load(folder))
+        outputs.append(session.step(window, session.initial_state())[0])
+    # int8 activations of two modules are gone with them; what they added moved into biases
+    np.testing.assert_allclose(outputs[0], outputs[1], rtol=0, atol=0.1)
+
+
+def test_without_the_engine_the_bundle_has_no_ticket_file(ticket, tmp_path, monkeypatch):
+    monkeypatch.setenv(library.LIBRARY_VARIABLE, str(tmp_path / "nowhere.so"))
+    lines = []
+    result = export_ticket(ticket, tmp_path / "b", is_structured=True, progress=lines.append)
+    assert [line for line in lines if line.startswith("no model.ticket: the ticket engine is not installed")]
+    assert result.manifest.engine is None
+    assert not (tmp_path / "b" / "model.ticket").exists()
+    assert "engine" not in read_json(tmp_path / "b" / "manifest.json")
+    assert not [stage for stage in result.parity["stages"] if "engine" in stage]
+    assert "model.ticket" not in (tmp_path / "b" / "README.md").read_text()
+
+
 def test_zeros_stay_and_are_called_zeros(with_zeros, exported, ticket):
     folder, output = with_zeros
     manifest = Manifest.load(folder)
@@ -110,7 +161,7 @@ def test_zeros_stay_and_are_called_zeros(with_zeros, exported, ticket):
     card = (folder / "README.md").read_text()
     for text in (output, card):
         assert f"{zipped:,}" in text
-        assert ZEROS_NOTE in " ".join(text.split())
+        assert (ENGINE_NOTE if library.is_available() else ZEROS_NOTE) in " ".join(text.split())
 
 
 def _bias_difference(ticket):
@@ -140,7 +191,7 @@ def test_the_card_tells_what_a_user_must_know(exported):
         assert f"| {name} | {(folder / name).stat().st_size:,} |" in card
     for heading in ("Error rates", "Sizes", "Method", "Training data", "Verification", "Known limits", "How to run it"):
         assert f"## {heading}" in card
-    assert "multiplies zeros" not in card
+    assert "zeros" not in card
     assert max(map(len, card.splitlines())) < 250
 
 
@@ -162,7 +213,10 @@ def test_another_chunk_length_and_no_int8_over_an_older_bundle(ticket, tmp_path)
     result = export_ticket(ticket, folder, can_overwrite=True, **options, **SILENT)
     assert (result.manifest.name, result.manifest.chunk_frames) == ("short", 4)
     assert "model_int8" not in Manifest.load(folder).files
-    assert "onnx_vs_int8" not in result.parity["stages"]
+    assert not [stage for stage in result.parity["stages"] if "int8" in stage]
+    if library.is_available():
+        assert result.manifest.engine["precision"] == "fp32"
+        assert result.parity["stages"]["onnx_vs_engine_fp32"]["log_probs"]["max"] <= 1e-4
     assert "160 ms chunks, where the rates differ" in (folder / "README.md").read_text()
 
 
