@@ -1,4 +1,5 @@
-# make demo, make test, make lint: each sets up .venv first, from PyPI alone. PYTHON=python3.12 picks the interpreter.
+# make demo, make test, make lint: each sets up .venv first, from PyPI alone. PYTHON=python3.12 picks the interpreter,
+# CXX the C++ compiler of the ticket engine.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,23 +8,28 @@ READY := $(VENV)/.ready
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup engine demo test lint clean
 
 help:
 	@echo "make demo   train on the embedded corpus, find tickets, export, transcribe, measure latency"
 	@echo "make test   run every test"
 	@echo "make lint   run ruff"
 	@echo "make setup  make $(VENV) with everything installed"
+	@echo "make engine compile the ticket engine again, after a change of its sources"
 	@echo "make clean  remove $(VENV) and build products"
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: $(PYTHON) is Python %d.%d, and 3.11 or newer is needed\nhint: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH) setuptools
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $(READY)
+
+# CXX is make's own variable, set to g++ where nobody says otherwise: only what somebody said counts.
+engine: $(READY)
+	$(BIN)/python -m runtime.engine.build $(if $(filter-out default,$(origin CXX)),--compiler '$(CXX)')
 
 demo: $(READY)
 	$(BIN)/python -m demo.story
@@ -35,4 +41,4 @@ lint: $(READY)
 	$(BIN)/python -m ruff check
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache runtime/engine/libticket_engine.*

@@ -1,6 +1,10 @@
 """What a plain `pip install .` pulls into a clean virtual environment, its size, and whether it transcribes there.
 
     python -m benchmarks.install_size --bundle bundles/an4 --audio clip.wav
+    python -m benchmarks.install_size --without-onnxruntime --bundle bundles/an4 --audio clip.wav
+
+The second is for boards on which onnxruntime is too large or not to be had: the bundle's model.ticket runs in the
+ticket engine, which the installation compiles.
 """
 
 import json
@@ -9,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 from benchmarks.results import CHECKOUT, write_result
@@ -28,14 +33,17 @@ for distribution in importlib.metadata.distributions():
     sizes[distribution.name] = {"version": distribution.version, "bytes": total}
 print(json.dumps(sizes))
 """
+_HAS_ENGINE = "from runtime.engine import library; print(library.is_available())"
 
 
-def install_plain(folder, *, constraints=True):
+def install_plain(folder, *, constraints=True, has_onnxruntime=True):
     """Make a virtual environment and install the checkout into it, without extras.
 
     Args:
         folder: an empty directory.
         constraints: pin what was tested.
+        has_onnxruntime: install it, as its being among the dependencies says; without it, the others are installed one
+            by one and the checkout with --no-deps.
     Returns:
         path of the environment's Python.
     Raises:
@@ -45,15 +53,29 @@ def install_plain(folder, *, constraints=True):
     source.mkdir()
     # A copy, so that build products never lie in the checkout.
     for name in ("runtime", "lottery_train", "export"):
-        shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.dylib", "*.dll")
+        shutil.copytree(CHECKOUT / name, source / name, ignore=ignored)
+    for name in ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
         shutil.copy(CHECKOUT / name, source / name)
     _run([sys.executable, "-m", "venv", str(environment)])
     python = environment / "bin" / "python"
     pinned = ["-c", str(source / "constraints.txt")] if constraints else []
-    print("pip install .", file=sys.stderr)
-    _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pinned, str(source)])
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pinned]
+    if has_onnxruntime:
+        print("pip install .", file=sys.stderr)
+        _run([*pip, str(source)])
+        return python
+    others = dependencies_without_onnxruntime()
+    print(f"pip install {' '.join(others)} && pip install --no-deps .", file=sys.stderr)
+    _run([*pip, *others])
+    _run([*pip, "--no-deps", str(source)])
     return python
+
+
+def dependencies_without_onnxruntime():
+    """Return the requirements of a plain install but onnxruntime's."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    return [each for each in project["dependencies"] if not each.startswith("onnxruntime")]
 
 
 def installed_sizes(python):
@@ -84,9 +106,9 @@ def _run(command, *, cwd=None):
     return child.stdout
 
 
-def measure(folder, *, bundle, audio):
-    """Install into `folder` and return (summary, details) of install.json."""
-    python = install_plain(folder)
+def measure(folder, *, bundle, audio, has_onnxruntime=True):
+    """Install into `folder` and return (summary, details) of the result file."""
+    python = install_plain(folder, has_onnxruntime=has_onnxruntime)
     text = transcribe(python, bundle=bundle, audio=audio) if bundle else None
     sizes = installed_sizes(python)
     is_ours = {name: name.lower() not in NOT_OURS for name in sizes}
@@ -101,6 +123,8 @@ def measure(folder, *, bundle, audio):
         "site_packages_mb": round(all_bytes / 1e6, 1),
         "num_packages": sum(is_ours.values()),
         "has_torch": "torch" in sizes,
+        "has_onnxruntime": "onnxruntime" in sizes,
+        "has_engine": _run([str(python), "-c", _HAS_ENGINE], cwd=folder).strip() == "True",
         "transcribes": None if text is None else bool(text),
     }
     details = {
@@ -116,22 +140,34 @@ def measure(folder, *, bundle, audio):
 def _main(argv):
     parser = create_parser(
         "python -m benchmarks.install_size",
-        description="Install without extras into a clean environment; write benchmarks/results/install.json.",
+        description="Install without extras into a clean environment; write benchmarks/results/install.json, or "
+        "install_without_onnxruntime.json.",
         examples="  python -m benchmarks.install_size --bundle bundles/an4 --audio clip.wav",
     )
     parser.add_argument("--bundle", help="bundle to transcribe with in the clean environment")
     parser.add_argument("--audio", help="sound file to transcribe")
+    parser.add_argument(
+        "--without-onnxruntime",
+        action="store_true",
+        help="leave onnxruntime out: the bundle runs in the ticket engine, and needs a model.ticket",
+    )
     parser.add_argument("--no-write", action="store_true", help="print the table only")
     arguments = parser.parse_args(argv)
     if bool(arguments.bundle) != bool(arguments.audio):
         parser.error("--bundle and --audio go together")
     with tempfile.TemporaryDirectory() as folder:
-        summary, details = measure(Path(folder), bundle=arguments.bundle, audio=arguments.audio)
+        summary, details = measure(
+            Path(folder),
+            bundle=arguments.bundle,
+            audio=arguments.audio,
+            has_onnxruntime=not arguments.without_onnxruntime,
+        )
     cells = ((row["name"], row["version"], number(row["bytes"], scale=1e-6, digits=1)) for row in details["packages"])
     print(Table(header=("package", "version", "MB"), rows=tuple(cells), num_left=2).text())
     print("\n".join(f"{name}: {value}" for name, value in summary.items()))
     if not arguments.no_write:
-        print(f"wrote {write_result('install', summary=summary, details=details)}", file=sys.stderr)
+        name = "install_without_onnxruntime" if arguments.without_onnxruntime else "install"
+        print(f"wrote {write_result(name, summary=summary, details=details)}", file=sys.stderr)
     return 0
 
 

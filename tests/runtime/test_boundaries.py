@@ -1,7 +1,6 @@
 """What the deployed package may import, and when."""
 
 import json
-import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -13,7 +12,11 @@ import runtime
 
 _CHECKOUT = Path(runtime.__file__).parents[1]
 _TRAINING_ONLY = ["torch", "torchaudio", "torch_pruning", "onnx", "lottery_train", "export", "scipy", "matplotlib"]
-_RUNTIME_MODULES = sorted(f"runtime.{module.name}" for module in pkgutil.iter_modules(runtime.__path__))
+# Not by pkgutil, which takes the engine's shared library for a module of Python.
+_RUNTIME_MODULES = sorted(
+    ".".join(path.relative_to(_CHECKOUT).with_suffix("").parts).removesuffix(".__init__")
+    for path in Path(runtime.__file__).parent.rglob("*.py")
+)
 
 
 def modules_after(statements, *, forbidden=()):
@@ -35,7 +38,7 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def test_no_module_of_the_runtime_imports_training():
-    assert "runtime.recognizer" in _RUNTIME_MODULES
+    assert {"runtime.recognizer", "runtime.engine.session"} <= set(_RUNTIME_MODULES)
     loaded = modules_after("\n".join(f"import {name}" for name in _RUNTIME_MODULES), forbidden=_TRAINING_ONLY)
     assert loaded.isdisjoint(_TRAINING_ONLY)
     assert set(_RUNTIME_MODULES) <= loaded
@@ -62,7 +65,14 @@ assert stream.finish().text == ""
 
 def test_importing_the_package_costs_nothing():
     heavy = {"numpy", "onnxruntime", "soundfile", "sounddevice", "soxr", "tqdm"}
-    assert modules_after("import runtime").isdisjoint(heavy)
+    assert modules_after("import runtime, runtime.engine").isdisjoint(heavy)
+
+
+def test_what_setup_imports_needs_nothing_but_python():
+    """In an environment without site-packages, as pip's isolated builds nearly are."""
+    command = [sys.executable, "-S", "-W", "error", "-c", "import runtime.engine.build"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=_CHECKOUT, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_needs_no_inference_engine():
