@@ -27,9 +27,8 @@ $(READY): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $(READY)
 
-# CXX is make's own variable, set to g++ where nobody says otherwise: only what somebody said counts.
 engine: $(READY)
-	$(BIN)/python -m runtime.engine.build $(if $(filter-out default,$(origin CXX)),--compiler '$(CXX)')
+	$(BIN)/python -m runtime.engine.build
 
 demo: $(READY)
 	$(BIN)/python -m demo.story
