@@ -31,6 +31,9 @@ _DECIDED_NATS = 0.5
 _MIN_AGREEMENT = 0.95
 # Less probable symbols play no role in greedy decoding, and their log-probabilities wander.
 _PLAUSIBLE = 0.01
+# One in so many of them may be anything: a symbol told a frame earlier or later is as far off as a wrong one. Where
+# there are fewer, all count.
+_PLAUSIBLE_OUTLIERS = 1000
 # Bounds of float32 hold for values up to this size; beyond it they grow as the gaps between neighbouring numbers do.
 _SCALE = 16.0
 _EXTENDED = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -56,9 +59,9 @@ class Stage:
 
 
 _INT8_REASON = (
-    f"a wrong scale or zero point costs far more. Counted for symbols of at least {_PLAUSIBLE:.0%}, and frames that "
-    f"fp32 decides by {_DECIDED_NATS} nats must agree in {_MIN_AGREEMENT:.0%}. What int8 does to the error rate, only "
-    "real speech can tell"
+    f"a wrong scale or zero point costs far more. Counted for symbols of at least {_PLAUSIBLE:.0%}, all but one in "
+    f"{_PLAUSIBLE_OUTLIERS}, and frames that fp32 decides by {_DECIDED_NATS} nats must agree in {_MIN_AGREEMENT:.0%}. "
+    "What int8 does to the error rate, only real speech can tell"
 )
 
 
@@ -157,7 +160,7 @@ def summary(report):
     return [
         (
             name,
-            figures.get("plausible_max", figures["log_probs"]["max"]),
+            figures.get("plausible", figures["log_probs"]["max"]),
             figures["log_probs"]["mean"],
             figures["bound"],
             figures["argmax_agreement"],
@@ -281,8 +284,9 @@ def _compare(name, reference, found):
     if STAGES[name].numbers == "int8":
         ordered = np.sort(expected, -1)
         is_decided = ordered[..., -1] - ordered[..., -2] >= _DECIDED_NATS
-        is_plausible = expected >= np.log(_PLAUSIBLE)
-        figures["plausible_max"] = float(np.abs(logprobs - expected)[is_plausible].max())
+        plausible = np.abs(logprobs - expected)[expected >= np.log(_PLAUSIBLE)]
+        figures["plausible_max"] = float(plausible.max())
+        figures["plausible"] = float(np.quantile(plausible, 1 - 1 / _PLAUSIBLE_OUTLIERS, method="higher"))
         figures["decided_share"] = float(is_decided.mean())
         figures["decided_agreement"] = float(agrees[is_decided].mean()) if is_decided.any() else 1.0
     return figures
@@ -316,7 +320,7 @@ def _require_bounds(stages):
         largest, agreement = figures["log_probs"]["max"], ""
         is_int8 = STAGES[name].numbers == "int8"
         if is_int8:
-            largest = figures["plausible_max"]
+            largest = figures["plausible"]
             agreement = f"; decided frames agree in {figures['decided_agreement']:.1%}"
         elif "states" in figures:
             largest = max(largest, figures["states"]["max"])
