@@ -183,13 +183,12 @@ def _limits(*, container):
 
 
 def _usage(name, *, has_ticket):
-    usage = f"    pip install lottery-asr\n    lottery-transcribe {name} clip.wav\n    lottery-listen {name}\n\n"
-    if has_ticket:
-        usage += (
-            "These run `model.ticket` in the ticket engine where it is installed, the ONNX files in onnxruntime\n"
-            "elsewhere. "
-        )
-    return usage + (
-        "`model.onnx` and `model.int8.onnx` also run in sherpa-onnx, as a streaming zipformer2-CTC model with\n"
-        "`tokens.txt`; `model.ort` is for small onnxruntime builds. `manifest.json` has inputs, outputs and states."
+    commands = f"    pip install lottery-asr\n    lottery-transcribe {name} clip.wav\n    lottery-listen {name}\n\n"
+    ticket = (
+        "These run `model.ticket` in the ticket engine where it is installed, the ONNX files in onnxruntime elsewhere. "
+    )
+    return commands + _text(
+        f"{ticket if has_ticket else ''}`model.onnx` and `model.int8.onnx` also run in sherpa-onnx, as a streaming "
+        "zipformer2-CTC model with `tokens.txt`; `model.ort` is for small onnxruntime builds. `manifest.json` has "
+        "inputs, outputs and states."
     )
