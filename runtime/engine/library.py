@@ -33,6 +33,10 @@ _MAX_UINT32 = (1 << 32) - 1
 _REINSTALL = "install lottery-asr again with a C++17 compiler present (Debian: apt install g++)"
 
 
+class UnusableMemoryError(ValueError):
+    """An array that the engine would write to is not aligned, or read-only; a copy in `aligned_bytes` would serve."""
+
+
 class EngineUnavailable(LotteryError):
     """The engine's library is missing, cannot be loaded, or belongs to another version of this package."""
 
@@ -219,26 +223,26 @@ class Model:
         Returns:
             float32 (N, chunk_frames, vocab_size), natural-log probabilities.
         Raises:
-            ValueError: an array is not as described; nothing has been written then.
+            UnusableMemoryError: a state or the workspace is not aligned, or read-only.
+            ValueError: an array is not as described. Nothing has been written in either case.
         """
         shape, num_streams = self.geometry, len(states)
-        _check(x_NTF, "x_NTF", np.float32, (num_streams, shape.window_frames, shape.num_mels))
-        workspace_bytes = self.workspace_bytes(num_streams)
-        _check(workspace, "workspace", np.uint8, (max(workspace_bytes, workspace.size),), is_aligned=True)
-        for state in states:
-            _check(state, "a state", np.uint8, (self.state_bytes,), is_aligned=True)
-        state_pointers = [state.ctypes.data for state in states]
-        if len(set(state_pointers)) != num_streams:
+        workspace_bytes = max(self.workspace_bytes(num_streams), workspace.size)
+        x_address = _address(x_NTF, "x_NTF", np.float32, (num_streams, shape.window_frames, shape.num_mels))
+        scratch = _address(workspace, "workspace", np.uint8, (workspace_bytes,), is_written=True)
+        caches = [_address(state, "a state", np.uint8, (self.state_bytes,), is_written=True) for state in states]
+        if len(set(caches)) != num_streams:
             raise ValueError("the same state stands twice in a batch")
         logprobs_NTV = np.empty((num_streams, shape.chunk_frames, shape.vocab_size), np.float32)
+        out_address = _address(logprobs_NTV, "log-probabilities", np.float32, logprobs_NTV.shape)
         pointers = ctypes.c_void_p * num_streams
         status = self._library.ticket_step(
             self._handle,
             num_streams,
-            pointers(*_rows(x_NTF)),
-            pointers(*state_pointers),
-            pointers(*_rows(logprobs_NTV)),
-            workspace.ctypes.data,
+            pointers(*range(x_address, x_address + x_NTF.nbytes, x_NTF.nbytes // num_streams)),
+            pointers(*caches),
+            pointers(*range(out_address, out_address + logprobs_NTV.nbytes, logprobs_NTV.nbytes // num_streams)),
+            scratch,
         )
         if status != 0:
             raise ValueError(f"the ticket engine refuses a step of {num_streams} streams")
@@ -257,17 +261,15 @@ def encode(frequencies, symbols):
         ValueError: an array is not as described.
         EngineUnavailable: see load.
     """
-    _check(frequencies, "frequencies", np.uint16, (NUM_SYMBOLS,))
-    _check(symbols, "symbols", np.uint8, (symbols.size,))
+    frequencies_address = _address(frequencies, "frequencies", np.uint16, (NUM_SYMBOLS,))
+    symbols_address = _address(symbols, "symbols", np.uint8, (symbols.size,))
     if int(frequencies.sum(dtype=np.int64)) != FREQUENCY_SUM:
         raise ValueError(f"frequencies sum to {frequencies.sum(dtype=np.int64)}, expected {FREQUENCY_SUM}")
     if symbols.size and not frequencies[symbols].all():
         raise ValueError("a symbol occurs whose frequency is 0")
     # A symbol costs at most 14 bits, and none writes more than one 16-bit word; the final state has four bytes.
     out = np.empty(2 * symbols.size + 4, np.uint8)
-    written = load().ticket_encode(
-        frequencies.ctypes.data, symbols.ctypes.data, symbols.size, out.ctypes.data, out.size
-    )
+    written = load().ticket_encode(frequencies_address, symbols_address, symbols.size, out.ctypes.data, out.size)
     if not 0 < written <= out.size:
         raise ValueError(f"the ticket engine cannot encode {symbols.size} symbols")
     return out[:written].tobytes()
@@ -288,14 +290,12 @@ def integer_product(weights, x, *, format, instruction_set=None):
         EngineUnavailable: see load.
     """
     rows, cols, frames = *weights.shape, x.shape[-1]
-    _check(weights, "weights", np.int8, (rows, cols))
-    _check(x, "x", np.float32, (cols, frames))
+    addresses = [_address(weights, "weights", np.int8, (rows, cols)), _address(x, "x", np.float32, (cols, frames))]
     if max(rows, cols, frames) > _MAX_UINT32 or not 0 <= format <= _MAX_UINT32:
         raise ValueError("a size or the format is no 32-bit number")
     sums = np.empty((rows, frames), np.int32)
     name = choose_instruction_set(instruction_set).encode()
-    pointers = (array.ctypes.data for array in (weights, x, sums))
-    if load().ticket_integer_product(name, format, rows, cols, frames, *pointers) != 0:
+    if load().ticket_integer_product(name, format, rows, cols, frames, *addresses, sums.ctypes.data) != 0:
         raise ValueError(f"the ticket engine has no integer product of format {format} and shape {weights.shape}")
     return sums
 
@@ -307,28 +307,26 @@ def aligned_bytes(size):
     return memory[first : first + size]
 
 
-def is_aligned_bytes(array):
-    """Return whether an array is contiguous uint8 that begins at a multiple of ALIGNMENT_BYTES, and writeable."""
-    return (
-        array.dtype == np.uint8
-        and array.flags.c_contiguous
-        and array.flags.writeable
-        and array.ctypes.data % ALIGNMENT_BYTES == 0
-    )
+def _address(array, name, dtype, shape, *, is_written=False):
+    """Return where an array begins, after checking that it is what its address promises.
 
-
-def _check(array, name, dtype, shape, *, is_aligned=False):
-    """Raise ValueError unless `array` is what a pointer to it would promise: native byte order, C order, this shape."""
+    Args:
+        array: must be of this dtype (in native byte order) and shape, contiguous in C order.
+        name: for messages.
+        is_written: must also be writeable, and begin at a multiple of ALIGNMENT_BYTES.
+    Raises:
+        UnusableMemoryError: `is_written` fails, or the array is not contiguous.
+        ValueError: it is something else.
+    """
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise ValueError(f"{name} is {found}, expected {np.dtype(dtype)} {shape}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} is not contiguous in C order")
-    if is_aligned and not is_aligned_bytes(array):
-        raise ValueError(f"{name} is read-only, or does not begin at a multiple of {ALIGNMENT_BYTES} bytes")
-
-
-def _rows(array):
-    """Return the address of each array[i]."""
-    first = array.ctypes.data
-    return range(first, first + array.nbytes, array.nbytes // len(array))
+    flags = array.flags
+    if not flags.c_contiguous:
+        raise UnusableMemoryError(f"{name} is not contiguous in C order")
+    # The buffer protocol is three times as fast as array.ctypes, but only for what can be written.
+    is_writeable = flags.writeable and array.size > 0
+    address = ctypes.addressof(ctypes.c_byte.from_buffer(array)) if is_writeable else array.ctypes.data
+    if is_written and (not flags.writeable or address % ALIGNMENT_BYTES):
+        raise UnusableMemoryError(f"{name} is read-only, or does not begin at a multiple of {ALIGNMENT_BYTES} bytes")
+    return address

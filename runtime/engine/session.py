@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.engine.library import Model, aligned_bytes, is_aligned_bytes
+from runtime.engine.library import Model, UnusableMemoryError, aligned_bytes
 from runtime.errors import BundleError
 from runtime.manifest import Geometry
 
@@ -78,10 +78,14 @@ class EngineSession:
 
     def step(self, x_NTF, state):
         """Run one chunk; see Session.step. The arrays of `state` are advanced in place."""
-        # A copy of a state (pickled, sliced, loaded) need not lie where the engine wants it.
-        state = [array if is_aligned_bytes(array) else _aligned_copy(array) for array in state]
         x_NTF = np.ascontiguousarray(x_NTF, np.float32)
-        return self._model.step(x_NTF, state, workspace=self._workspace(len(state))), state
+        workspace = self._workspace(len(state))
+        try:
+            return self._model.step(x_NTF, state, workspace=workspace), state
+        except UnusableMemoryError:
+            # A copy of a state (pickled, sliced, loaded) need not lie where the engine wants it.
+            state = [_aligned_copy(array) for array in state]
+            return self._model.step(x_NTF, state, workspace=workspace), state
 
     def _workspace(self, num_streams):
         """Return this thread's scratch memory, grown to what `num_streams` need."""
