@@ -11,6 +11,8 @@
 namespace ticket {
 
 extern const Kernels kernels_avx2;
-const Kernels kernels_avx2 = {"avx2", TICKET_PANEL, avx2::workspace_bytes, avx2::step, avx2::integer_product, avx2::product_bytes};
+const Kernels kernels_avx2 = {
+    "avx2", TICKET_PANEL, 16, avx2::workspace_bytes, avx2::step, avx2::integer_product, avx2::product_bytes,
+};
 
 }  // namespace ticket

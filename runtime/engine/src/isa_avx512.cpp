@@ -13,6 +13,8 @@
 namespace ticket {
 
 extern const Kernels kernels_avx512;
-const Kernels kernels_avx512 = {"avx512", TICKET_PANEL, avx512::workspace_bytes, avx512::step, avx512::integer_product, avx512::product_bytes};
+const Kernels kernels_avx512 = {
+    "avx512", TICKET_PANEL, 16, avx512::workspace_bytes, avx512::step, avx512::integer_product, avx512::product_bytes,
+};
 
 }  // namespace ticket

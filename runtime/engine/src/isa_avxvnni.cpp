@@ -11,6 +11,8 @@
 namespace ticket {
 
 extern const Kernels kernels_avxvnni;
-const Kernels kernels_avxvnni = {"avxvnni", TICKET_PANEL, avxvnni::workspace_bytes, avxvnni::step, avxvnni::integer_product, avxvnni::product_bytes};
+const Kernels kernels_avxvnni = {
+    "avxvnni", TICKET_PANEL, 16, avxvnni::workspace_bytes, avxvnni::step, avxvnni::integer_product, avxvnni::product_bytes,
+};
 
 }  // namespace ticket

@@ -9,6 +9,8 @@
 namespace ticket {
 
 extern const Kernels kernels_baseline;
-const Kernels kernels_baseline = {"baseline", TICKET_PANEL, baseline::workspace_bytes, baseline::step, baseline::integer_product, baseline::product_bytes};
+const Kernels kernels_baseline = {
+    "baseline", TICKET_PANEL, 8, baseline::workspace_bytes, baseline::step, baseline::integer_product, baseline::product_bytes,
+};
 
 }  // namespace ticket

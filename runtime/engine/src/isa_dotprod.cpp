@@ -11,6 +11,8 @@
 namespace ticket {
 
 extern const Kernels kernels_dotprod;
-const Kernels kernels_dotprod = {"dotprod", TICKET_PANEL, dotprod::workspace_bytes, dotprod::step, dotprod::integer_product, dotprod::product_bytes};
+const Kernels kernels_dotprod = {
+    "dotprod", TICKET_PANEL, 16, dotprod::workspace_bytes, dotprod::step, dotprod::integer_product, dotprod::product_bytes,
+};
 
 }  // namespace ticket

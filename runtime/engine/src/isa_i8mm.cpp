@@ -11,6 +11,8 @@
 namespace ticket {
 
 extern const Kernels kernels_i8mm;
-const Kernels kernels_i8mm = {"i8mm", TICKET_PANEL, i8mm::workspace_bytes, i8mm::step, i8mm::integer_product, i8mm::product_bytes};
+const Kernels kernels_i8mm = {
+    "i8mm", TICKET_PANEL, 16, i8mm::workspace_bytes, i8mm::step, i8mm::integer_product, i8mm::product_bytes,
+};
 
 }  // namespace ticket

@@ -9,6 +9,8 @@
 namespace ticket {
 
 extern const Kernels kernels_neon;
-const Kernels kernels_neon = {"neon", TICKET_PANEL, neon::workspace_bytes, neon::step, neon::integer_product, neon::product_bytes};
+const Kernels kernels_neon = {
+    "neon", TICKET_PANEL, 16, neon::workspace_bytes, neon::step, neon::integer_product, neon::product_bytes,
+};
 
 }  // namespace ticket

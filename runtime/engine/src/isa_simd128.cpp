@@ -9,6 +9,8 @@
 namespace ticket {
 
 extern const Kernels kernels_simd128;
-const Kernels kernels_simd128 = {"simd128", TICKET_PANEL, simd128::workspace_bytes, simd128::step, simd128::integer_product, simd128::product_bytes};
+const Kernels kernels_simd128 = {
+    "simd128", TICKET_PANEL, 8, simd128::workspace_bytes, simd128::step, simd128::integer_product, simd128::product_bytes,
+};
 
 }  // namespace ticket

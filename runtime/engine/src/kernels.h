@@ -114,6 +114,25 @@ TICKET_INLINE const T *values_of(const Packed &m) {
 TICKET_INLINE float number(float value) { return value; }
 TICKET_INLINE float number(int8_t value) { return ticket::kFloatOfByte[static_cast<uint8_t>(value)]; }
 
+// Four weights as floats.
+template <typename T>
+struct Four {
+#if TICKET_LANES == 4
+    // Converted at once; an element is spread from there, or multiplied with as it is (NEON).
+    typename Vec<4>::F v;
+    TICKET_ALWAYS_INLINE explicit Four(const T *p) {
+        typedef T Narrow __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
+        v = __builtin_convertvector(*reinterpret_cast<const Narrow *>(p), typename Vec<4>::F);
+    }
+    TICKET_ALWAYS_INLINE float operator[](int i) const { return v[i]; }
+#else
+    // Spread from memory.
+    const T *p;
+    TICKET_ALWAYS_INLINE explicit Four(const T *values) : p(values) {}
+    TICKET_ALWAYS_INLINE float operator[](int i) const { return number(p[i]); }
+#endif
+};
+
 // Add `length` quads of a row: columns index[i], or four neighbouring ones from 4 * index[i / 4].
 template <int L, bool kIsBlock, typename T>
 TICKET_INLINE Row<L> sparse_sum(const float *x, const uint16_t *index, const T *values, uint32_t length) {
@@ -127,10 +146,11 @@ TICKET_INLINE Row<L> sparse_sum(const float *x, const uint16_t *index, const T *
             p0 = x + size_t{k[0]} * (L / 2), p1 = x + size_t{k[1]} * (L / 2);
             p2 = x + size_t{k[2]} * (L / 2), p3 = x + size_t{k[3]} * (L / 2);
         }
-        accumulate<L>(a, number(values[4 * i]), load<L>(p0));
-        accumulate<L>(b, number(values[4 * i + 1]), load<L>(p1));
-        accumulate<L>(a, number(values[4 * i + 2]), load<L>(p2));
-        accumulate<L>(b, number(values[4 * i + 3]), load<L>(p3));
+        const Four<T> w(values + 4 * size_t{i});
+        accumulate<L>(a, w[0], load<L>(p0));
+        accumulate<L>(b, w[1], load<L>(p1));
+        accumulate<L>(a, w[2], load<L>(p2));
+        accumulate<L>(b, w[3], load<L>(p3));
     }
     return a + b;
 }
@@ -324,6 +344,8 @@ static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tile
 
 #else
 
+static_assert(TICKET_PANEL == 4, "the panels of these kernels have four rows");
+
 template <int L>
 TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Finish<L> &finish,
                                uint32_t first, const int8_t *panel) {
@@ -333,11 +355,17 @@ TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t n
         for (uint32_t from = 0; from < m.cols; from += kExactColumns) {
             const uint32_t to = m.cols - from < kExactColumns ? m.cols : from + kExactColumns;
             Row<L> part[TICKET_PANEL] = {};
-            for (uint32_t k = from; k < to; k++) {
-                Row<L> row = load<L>(p + size_t{k} * L);
-                const int8_t *w = panel + size_t{k / 4} * TICKET_PANEL * 4 + k % 4;
+            // The last quad may reach beyond the matrix: its weights are zero there, and so are the activations.
+            for (uint32_t k = from; k < to; k += 4) {
+                const int8_t *w = panel + size_t{k} * TICKET_PANEL;
+                const Four<int8_t> rows[4] = {Four<int8_t>(w), Four<int8_t>(w + 4), Four<int8_t>(w + 8),
+                                              Four<int8_t>(w + 12)};
                 TICKET_UNROLL
-                for (int j = 0; j < TICKET_PANEL; j++) accumulate<L>(part[j], number(w[4 * j]), row);
+                for (int c = 0; c < 4; c++) {
+                    Row<L> column = load<L>(p + size_t{k + c} * L);
+                    TICKET_UNROLL
+                    for (int j = 0; j < 4; j++) accumulate<L>(part[j], rows[j][c], column);
+                }
             }
             TICKET_UNROLL
             for (int j = 0; j < TICKET_PANEL; j++) add_sums<L>(sums[j], to_sums<L>(part[j]));
@@ -373,11 +401,13 @@ static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tile
                     for (uint32_t k = from; k < to; k++) {
                         const float *row = p + size_t{index[k]} * 4 * L;
                         const int8_t *w = values + 16 * size_t{k};
+                        const Four<int8_t> rows[4] = {Four<int8_t>(w), Four<int8_t>(w + 4), Four<int8_t>(w + 8),
+                                                      Four<int8_t>(w + 12)};
                         TICKET_UNROLL
                         for (int c = 0; c < 4; c++) {
                             Row<L> column = load<L>(row + c * L);
                             TICKET_UNROLL
-                            for (int j = 0; j < 4; j++) accumulate<L>(part[j], number(w[4 * j + c]), column);
+                            for (int j = 0; j < 4; j++) accumulate<L>(part[j], rows[j][c], column);
                         }
                     }
                     for (int j = 0; j < 4; j++) add_sums<L>(sums[j], to_sums<L>(part[j]));

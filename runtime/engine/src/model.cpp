@@ -104,7 +104,7 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
     model->config = c;
     model->kernels = kernels;
     model->num_matrices = file.num_matrices;
-    model->lanes = c.chunk_frames <= 4 ? 4 : c.chunk_frames <= 8 ? 8 : 16;
+    model->lanes = c.chunk_frames <= 4 ? 4 : c.chunk_frames <= 8 || kernels->max_lanes == 8 ? 8 : 16;
     model->num_tiles = static_cast<uint32_t>(round_up(c.chunk_frames, model->lanes) / model->lanes);
     model->num_slots = (c.left_context + c.chunk_frames - 1) / c.chunk_frames + 1;
     const uint32_t padded = model->num_tiles * model->lanes;

@@ -47,7 +47,8 @@ struct Model;
 // What an instruction set brings.
 struct Kernels {
     const char *name;
-    uint32_t panel;  // rows of a dense panel
+    uint32_t panel;      // rows of a dense panel
+    uint32_t max_lanes;  // frames of a tile at most: what the registers hold of a panel
     size_t (*workspace_bytes)(const Model &, uint32_t num_streams);
     void (*step)(const Model &, uint32_t num_streams, const float *const *features, void *const *states,
                  float *const *log_probs, void *workspace);

@@ -6,19 +6,21 @@ namespace ticket {
 
 namespace {
 
-// The block of a row of blocks at `column`: its values, zeros beyond the matrix's edge. Returns whether any is not zero.
-template <typename T>
-bool read_block(const T *dense, const MatrixRecord &m, uint32_t row, uint32_t column, uint32_t height, uint32_t width,
-                T *block) {
-    bool is_kept = false;
-    for (uint32_t r = 0; r < height; r++) {
-        for (uint32_t c = 0; c < width; c++) {
-            const bool is_inside = row + r < m.rows && column + c < m.cols;
-            const T value = is_inside ? dense[size_t{row + r} * m.cols + column + c] : T{};
-            block[r * width + c] = value;
-            is_kept = is_kept || value != T{};
+// The block of H x W values whose corner is (row, column), zeros beyond the matrix's edge. Returns whether any is not
+// zero.
+template <typename T, uint32_t H, uint32_t W>
+bool read_block(const T *dense, const MatrixRecord &m, uint32_t row, uint32_t column, T *block) {
+    const T *corner = dense + size_t{row} * m.cols + column;
+    if (row + H <= m.rows && column + W <= m.cols) {
+        for (uint32_t r = 0; r < H; r++) std::memcpy(block + r * W, corner + size_t{r} * m.cols, W * sizeof(T));
+    } else {
+        for (uint32_t i = 0; i < H * W; i++) {
+            const bool is_inside = row + i / W < m.rows && column + i % W < m.cols;
+            block[i] = is_inside ? corner[size_t{i / W} * m.cols + i % W] : T{};
         }
     }
+    bool is_kept = false;
+    for (uint32_t i = 0; i < H * W; i++) is_kept |= block[i] != T{};
     return is_kept;
 }
 
@@ -62,54 +64,52 @@ bool pack_bits(uint32_t panel, Packed *packed, Error *error) {
 }
 
 // Sort rows (of blocks) by how many entries they have, and write them in that order.
-template <typename T>
-bool pack_sparse(const T *dense, const MatrixRecord &m, uint32_t height, uint32_t width, Packed *packed, Error *error) {
-    const bool is_csr = width == 1;
-    const uint32_t num_rows = static_cast<uint32_t>(round_up(m.rows, height) / height);
-    const uint32_t num_columns = static_cast<uint32_t>(round_up(m.cols, width) / width);
-    // Single weights are read four at a time.
-    const uint32_t unit = is_csr ? 4 : 1;
-    Array<uint32_t> lengths;
-    Array<uint32_t> rows_of_length;
-    if (!lengths.allocate(num_rows) || !rows_of_length.allocate(num_columns / unit + 2)) return out_of_memory(error);
-    T block[16];
+template <typename T, uint32_t H, uint32_t W>
+bool pack_sparse(const T *dense, const MatrixRecord &m, Packed *packed, Error *error) {
+    constexpr bool kIsCsr = W == 1;
+    constexpr uint32_t kUnit = kIsCsr ? 4 : 1;  // single weights are read four at a time
+    const uint32_t num_rows = static_cast<uint32_t>(round_up(m.rows, H) / H);
+    const uint32_t num_columns = static_cast<uint32_t>(round_up(m.cols, W) / W);
+    Array<uint32_t> lengths, starts;
+    if (!lengths.allocate(num_rows) || !starts.allocate(num_columns / kUnit + 3)) return out_of_memory(error);
+    T block[H * W];
     size_t num_entries = 0;
     for (uint32_t row = 0; row < num_rows; row++) {
         uint32_t count = 0;
         for (uint32_t column = 0; column < num_columns; column++) {
-            count += read_block(dense, m, row * height, column * width, height, width, block);
+            count += read_block<T, H, W>(dense, m, row * H, column * W, block);
         }
-        lengths[row] = static_cast<uint32_t>(round_up(count, unit) / unit);
-        rows_of_length[lengths[row]]++;
-        num_entries += size_t{lengths[row]} * unit;
+        lengths[row] = static_cast<uint32_t>(round_up(count, kUnit) / kUnit);
+        starts[lengths[row] + 1]++;
+        num_entries += size_t{lengths[row]} * kUnit;
     }
     size_t num_groups = 0;
-    for (size_t length = 0; length < rows_of_length.size(); length++) num_groups += rows_of_length[length] != 0;
-    const size_t block_size = size_t{height} * width;
+    for (size_t length = 0; length + 1 < starts.size(); length++) num_groups += starts[length + 1] != 0;
     if (!packed->groups.allocate(num_groups) || !packed->order.allocate(num_rows) ||
-        !packed->index.allocate(num_entries) || !packed->values.allocate(num_entries * block_size * sizeof(T))) {
+        !packed->index.allocate(num_entries) || !packed->values.allocate(num_entries * H * W * sizeof(T))) {
         return out_of_memory(error);
     }
+    size_t group = 0;
+    for (uint32_t length = 0; length + 1 < starts.size(); length++) {
+        if (starts[length + 1] != 0) packed->groups[group++] = {length, starts[length + 1]};
+        starts[length + 1] += starts[length];
+    }
+    for (uint32_t row = 0; row < num_rows; row++) packed->order[starts[lengths[row]]++] = static_cast<uint16_t>(row);
     T *values = reinterpret_cast<T *>(packed->values.data());
-    size_t entry = 0, place = 0, group = 0;
-    for (uint32_t length = 0; length < rows_of_length.size(); length++) {
-        if (rows_of_length[length] == 0) continue;
-        packed->groups[group++] = {length, rows_of_length[length]};
-        for (uint32_t row = 0; row < num_rows; row++) {
-            if (lengths[row] != length) continue;
-            packed->order[place++] = static_cast<uint16_t>(row);
-            const size_t end = entry + size_t{length} * unit;
-            uint16_t last = 0;
-            for (uint32_t column = 0; column < num_columns; column++) {
-                if (!read_block(dense, m, row * height, column * width, height, width, block)) continue;
-                last = static_cast<uint16_t>(is_csr ? 2 * column : column);
-                packed->index[entry] = last;
-                std::memcpy(values + entry * block_size, block, block_size * sizeof(T));
-                entry++;
-            }
-            // What fills a quad up multiplies a row that is in the cache anyway, by zero.
-            for (; entry < end; entry++) packed->index[entry] = last;
+    size_t entry = 0;
+    for (uint32_t place = 0; place < num_rows; place++) {
+        const uint32_t row = packed->order[place];
+        const size_t end = entry + size_t{lengths[row]} * kUnit;
+        uint16_t last = 0;
+        for (uint32_t column = 0; column < num_columns; column++) {
+            if (!read_block<T, H, W>(dense, m, row * H, column * W, block)) continue;
+            last = static_cast<uint16_t>(kIsCsr ? 2 * column : column);
+            packed->index[entry] = last;
+            std::memcpy(values + entry * H * W, block, sizeof block);
+            entry++;
         }
+        // What fills a quad up multiplies a row that is in the cache anyway, by zero.
+        for (; entry < end; entry++) packed->index[entry] = last;
     }
     return true;
 }
@@ -123,9 +123,16 @@ bool pack_values(const T *dense, const MatrixRecord &record, uint32_t panel, Pac
             return pack_dense(dense, record, panel, 4, &packed->values, error);
         case Format::bitmask_i8:
             return pack_dense(dense, record, panel, 4, &packed->values, error) && pack_bits(panel, packed, error);
-        default:
-            return pack_sparse(dense, record, block_rows(record.format), block_cols(record.format), packed, error);
+        case Format::csr_f32:
+        case Format::csr_i8:
+            return pack_sparse<T, 1, 1>(dense, record, packed, error);
+        case Format::block1x4_f32:
+        case Format::block1x4_i8:
+            return pack_sparse<T, 1, 4>(dense, record, packed, error);
+        case Format::block4x4_i8:
+            return pack_sparse<T, 4, 4>(dense, record, packed, error);
     }
+    return error->set("unknown format");
 }
 
 bool copy(const Array<float> &from, Array<float> *to, Error *error) {
