@@ -6,6 +6,7 @@
 
 #include "avx2.h"
 
+#include "integer_product.h"
 #include "step.h"
 
 namespace ticket {

@@ -8,6 +8,7 @@
 
 #include "avx512.h"
 
+#include "integer_product.h"
 #include "step.h"
 
 namespace ticket {

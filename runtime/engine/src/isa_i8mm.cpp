@@ -6,6 +6,7 @@
 
 #include "neon.h"
 
+#include "integer_product.h"
 #include "step.h"
 
 namespace ticket {

@@ -4,6 +4,7 @@
 
 #include "vectors.h"
 
+#include "integer_product.h"
 #include "step.h"
 
 namespace ticket {

@@ -5,52 +5,12 @@
 #pragma once
 
 #include "attention.h"
+#include "workspace.h"
 
 namespace TICKET_ISA {
 
 using ticket::Block;
-using ticket::Model;
-using ticket::round_up;
 using ticket::StateHeader;
-
-// Cuts one piece of memory into the buffers of a step; without memory it only counts.
-class Cutter {
-public:
-    explicit Cutter(void *memory) : memory_(static_cast<uint8_t *>(memory)) {}
-    template <typename T>
-    T *cut(size_t count) {
-        T *out = memory_ == nullptr ? nullptr : reinterpret_cast<T *>(memory_ + used_);
-        used_ += round_up(count * sizeof(T), ticket::kAlignment);
-        return out;
-    }
-    size_t used() const { return used_; }
-
-private:
-    uint8_t *memory_;
-    size_t used_ = 0;
-};
-
-static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
-
-// Most rows that any product of a model reads, and writes.
-struct Sizes {
-    uint32_t inputs = 0, outputs = 0, channels = 0;
-};
-
-static Sizes sizes_of(const Model &model) {
-    const ticket::Config &c = model.config;
-    Sizes s;
-    s.inputs = larger(larger(3 * c.num_mels, 3 * c.stem_width), c.model_width);
-    s.outputs = larger(larger(c.stem_width, c.vocab_size), c.model_width);
-    for (size_t b = 0; b < model.blocks.size(); b++) {
-        const ticket::BlockWidths &w = model.blocks[b]->widths;
-        const uint32_t ff = larger(w.ff1, w.ff2), heads = w.heads * c.head_width;
-        s.inputs = larger(s.inputs, larger(larger(ff, heads), w.conv));
-        s.outputs = larger(s.outputs, larger(larger(ff, heads), 2 * w.conv));
-        s.channels = larger(s.channels, w.conv);
-    }
-    return s;
-}
 
 template <int L>
 class Step {
@@ -386,38 +346,6 @@ static void step(const Model &model, uint32_t num_streams, const float *const *f
             return Step<8>(model, num_streams, workspace).run(features, states, log_probs);
         default:
             return Step<16>(model, num_streams, workspace).run(features, states, log_probs);
-    }
-}
-
-static size_t product_bytes(const Packed &m, uint32_t frames) {
-    const size_t num_tiles = round_up(frames, 16) / 16;
-    return num_tiles * (prepared_bytes<16>(m.cols) + 2 * 16 * sizeof(float) + size_t{m.rows} * 16 * sizeof(int32_t)) +
-           round_up(ticket::round_quads(m.cols) * TICKET_PANEL, 64) + 4 * ticket::kAlignment;
-}
-
-static void integer_product(const Packed &m, uint32_t frames, const float *x, int32_t *sums, void *workspace) {
-    const uint32_t num_tiles = static_cast<uint32_t>(round_up(frames, 16) / 16);
-    Cutter cutter(workspace);
-    Activations input;
-    input.tile_bytes = prepared_bytes<16>(m.cols);
-    input.data = cutter.cut<uint8_t>(num_tiles * input.tile_bytes);
-    input.steps = cutter.cut<float>(size_t{num_tiles} * 2 * 16);
-    Sink sink;
-    sink.tile_floats = size_t{m.rows} * 16;
-    sink.integers = cutter.cut<int32_t>(num_tiles * sink.tile_floats);
-    uint8_t *panel = cutter.cut<uint8_t>(round_up(ticket::round_quads(m.cols) * TICKET_PANEL, 64));
-    for (uint32_t tile = 0; tile < num_tiles; tile++) {
-        prepare<16>(m.format, m.cols, input, tile, [&](uint32_t k) {
-            float row[16] = {};
-            for (uint32_t t = 0; t < 16 && tile * 16 + t < frames; t++) row[t] = x[size_t{k} * frames + tile * 16 + t];
-            return load<16>(row);
-        });
-    }
-    product<16>(m, input, num_tiles, sink, panel);
-    for (uint32_t row = 0; row < m.rows; row++) {
-        for (uint32_t t = 0; t < frames; t++) {
-            sums[size_t{row} * frames + t] = sink.integers[t / 16 * sink.tile_floats + size_t{row} * 16 + t % 16];
-        }
     }
 }
 
