@@ -5,8 +5,8 @@ r"""Tickets on AN4: error rates, sizes and times of every level, beside their co
         --dense-from runs/an4 --controls 4
     python -m benchmarks.an4 runs/an4 runs/an4_unstructured --data-dir ../shared/data/an4 --bundles bundles/an4
 
-Exports what has no bundle yet, recognises the test clips through the deployed runtime (streamed, fp32 and int8), and
-times all bundles interleaved. Both halves resume. Writes benchmarks/results/an4.json and an4.html.
+Exports what has no bundle yet, recognises the test clips through the deployed runtime (streamed, in every runtime of
+RUNTIMES), and times all bundles interleaved. Both halves resume. Writes benchmarks/results/an4.json and an4.html.
 """
 
 import sys
@@ -32,7 +32,12 @@ from runtime.options import create_parser, positive_int
 from runtime.plots import Section, html_report
 from runtime.recognizer import Recognizer
 
-PRECISIONS = ("fp32", "int8")
+# What a bundle is measured in: name in the result -> backend and precision.
+RUNTIMES = {
+    "fp32": {"backend": "onnxruntime", "precision": "fp32"},
+    "int8": {"backend": "onnxruntime", "precision": "int8"},
+    "engine": {"backend": "engine", "precision": "int8"},
+}
 
 
 def streamed_scores(bundles, utterances, *, state_path):
@@ -43,7 +48,7 @@ def streamed_scores(bundles, utterances, *, state_path):
         utterances: list of Utterance.
         state_path: JSON file that keeps the texts of bundles already done.
     Returns:
-        bundle name -> precision -> (Score, texts).
+        bundle name -> name in RUNTIMES -> (Score, texts).
     """
     state = read_json(state_path) if state_path.exists() else {}
     references = [utterance.text for utterance in utterances]
@@ -55,14 +60,14 @@ def streamed_scores(bundles, utterances, *, state_path):
         clips = clips or [load_audio(utterance) for utterance in utterances]
         print(f"recognising with {Path(folder).name}", file=sys.stderr)
         state[key] = {}
-        for precision in PRECISIONS:
-            recognizer = Recognizer(folder, precision=precision)
-            state[key][precision] = [recognizer.transcribe(clip).text for clip in clips]
+        for name, how in RUNTIMES.items():
+            recognizer = Recognizer(folder, **how)
+            state[key][name] = [recognizer.transcribe(clip).text for clip in clips]
         write_json(state_path, state)
     found = {}
     for folder in bundles:
         texts = state[sha256_file(Path(folder) / "manifest.json")]
-        found[Path(folder).name] = {name: (score_texts(references, texts[name]), texts[name]) for name in PRECISIONS}
+        found[Path(folder).name] = {name: (score_texts(references, texts[name]), texts[name]) for name in RUNTIMES}
     return found
 
 
@@ -90,11 +95,11 @@ def bundle_table(folders, scores, rows):
         told = Manifest.load(folder).provenance
         record = {"bundle": name, **{key: told[key] for key in ("level", "granularity", "structured", "density")}}
         record |= {key: told[key] for key in ("num_weights", "num_nonzeros")}
-        for precision in PRECISIONS:
-            score = scores[name][precision][0]
+        for runtime, how in RUNTIMES.items():
+            score = scores[name][runtime][0]
             difference, low, high = paired_difference(dense, score)
-            row = next(row for row in rows if row["path"] == str(folder) and row["precision"] == precision)
-            record[precision] = {
+            row = next(row for row in rows if row["path"] == str(folder) and how.items() <= row.items())
+            record[runtime] = {
                 "test_wer": score.wer,
                 "test_wer_interval": score.wer_interval,
                 "test_cer": score.cer,
@@ -182,7 +187,7 @@ def _main(argv):
         offline_texts(load_ticket(arguments.structured / "level_00"), utterances),
     )
     streamed = scores[Path(folders[0]).name]["fp32"][0]
-    rows = find_rows(folders)
+    rows = find_rows(folders, backend="auto")
     state_path = arguments.bundles / ".latency.state.json"
     measure(rows, conditions=Conditions(threads=1), rounds=arguments.rounds, is_paced=False, state_path=state_path)
     records = bundle_table(folders, scores, rows)

@@ -5,7 +5,7 @@
 
 namespace TICKET_ISA {
 
-constexpr int32_t kRounderBits = 0x4B400000;  // of kRounder
+constexpr uint32_t kRounderBits = 0x4B400000;  // of kRounder
 
 // The smallest and the largest number of each frame; zero is always among them.
 template <int L>
@@ -40,32 +40,46 @@ TICKET_INLINE Range<L> range_of(uint32_t num_rows, Get get) {
 // q = round(x / step) + zero, with step = (high - low) / 254 and zero = round(-low / step): two roundings take the ends
 // at most one beyond 0 ... 254, so nothing needs clamping.
 template <int L>
-struct Quantiser {
-    Row<L> inverse;
-    Sums<L> zero;  // less the bits of kRounder, because the bits of the rounded number hold them too
-
-    explicit Quantiser(Row<L> steps_inverse, Row<L> low) : inverse(steps_inverse) {
+class Quantiser {
+public:
+    Quantiser(Row<L> inverse, Row<L> low) : inverse_(inverse) {
         TICKET_UNROLL
         for (int r = 0; r < Row<L>::R; r++) {
-            typename Row<L>::F rounded = unfused(-low.v[r] * inverse.v[r]) + kRounder;
-            zero.v[r] = reinterpret_cast<typename Row<L>::I>(rounded) - kRounderBits - kRounderBits;
+            // Less the bits of kRounder, because the bits of every rounded number hold them too.
+            zero_[r] = rounded_bits(-low.v[r], r) - kRounderBits - kRounderBits;
         }
     }
     TICKET_ALWAYS_INLINE Sums<L> operator()(Row<L> x) const {
         Sums<L> out;
         TICKET_UNROLL
         for (int r = 0; r < Row<L>::R; r++) {
-            typename Row<L>::F rounded = unfused(x.v[r] * inverse.v[r]) + kRounder;
-            out.v[r] = reinterpret_cast<typename Row<L>::I>(rounded) + zero.v[r];
+            out.v[r] = reinterpret_cast<typename Row<L>::I>(rounded_bits(x.v[r], r) + zero_[r]);
         }
         return out;
     }
-    Row<L> zero_point() const {
-        Sums<L> out = zero;
-        for (int r = 0; r < Row<L>::R; r++) out.v[r] += kRounderBits;
+    TICKET_ALWAYS_INLINE Row<L> zero_point() const {
+        Sums<L> out;
+        TICKET_UNROLL
+        for (int r = 0; r < Row<L>::R; r++) out.v[r] = reinterpret_cast<typename Row<L>::I>(zero_[r] + kRounderBits);
         return to_row<L>(out);
     }
+
+private:
+    typedef typename Row<L>::U U;
+
+    TICKET_ALWAYS_INLINE U rounded_bits(typename Row<L>::F x, int r) const {
+        return reinterpret_cast<U>(unfused(x * inverse_.v[r]) + kRounder);
+    }
+
+    Row<L> inverse_;
+    U zero_[Row<L>::R];
 };
+
+// x << count, where the highest bit may come to be set.
+template <int L>
+TICKET_INLINE typename Row<L>::I shifted(typename Row<L>::I x, int count) {
+    return reinterpret_cast<typename Row<L>::I>(reinterpret_cast<typename Row<L>::U>(x) << count);
+}
 
 // Write the rows worth * get(0) ... worth * get(num_rows - 1) of one tile in the layout that `format` wants; `range` is
 // that of get.
@@ -93,7 +107,7 @@ TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Row
             Sums<L> c = quantise(get(k + 2)), d = quantise(get(k + 3));
             TICKET_UNROLL
             for (int r = 0; r < R::R; r++) {
-                a.v[r] |= b.v[r] << 8 | c.v[r] << 16 | d.v[r] << 24;
+                a.v[r] |= b.v[r] << 8 | c.v[r] << 16 | shifted<L>(d.v[r], 24);
                 *reinterpret_cast<typename R::I *>(data + r * R::W * 4) = a.v[r];
             }
         }
@@ -101,7 +115,7 @@ TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Row
             Sums<L> all = {};
             for (int shift = 0; k < num_rows; k++, shift += 8) {
                 Sums<L> a = quantise(get(k));
-                for (int r = 0; r < R::R; r++) all.v[r] |= a.v[r] << shift;
+                for (int r = 0; r < R::R; r++) all.v[r] |= shifted<L>(a.v[r], shift);
             }
             for (int r = 0; r < R::R; r++) *reinterpret_cast<typename R::I *>(data + r * R::W * 4) = all.v[r];
         }

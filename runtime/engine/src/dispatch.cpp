@@ -72,6 +72,9 @@ struct List {
 
     List() {
         names[0] = 0;
+#if defined(__x86_64__)
+        __builtin_cpu_init();
+#endif
 #if TICKET_HAS_AVX512
         if (has_avx512()) add(&kernels_avx512);
 #endif
@@ -107,20 +110,18 @@ struct List {
     }
 };
 
-const List &list() {
-    static const List all;
-    return all;
-}
+// Made when the library is loaded: a constant inside a function would need the C++ library to guard it.
+const List kList;
 
 }  // namespace
 
 const Kernels *find_kernels(const char *name) {
-    for (int i = 0; i < list().count; i++) {
-        if (name == nullptr || std::strcmp(name, list().kernels[i]->name) == 0) return list().kernels[i];
+    for (int i = 0; i < kList.count; i++) {
+        if (name == nullptr || std::strcmp(name, kList.kernels[i]->name) == 0) return kList.kernels[i];
     }
     return nullptr;
 }
 
-const char *kernel_names() { return list().names; }
+const char *kernel_names() { return kList.names; }
 
 }  // namespace ticket

@@ -1,5 +1,8 @@
 // The immintrin.h of GCC 12 reads variables that it leaves undefined on purpose.
+#if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 #define TICKET_ISA avx512
 #define TICKET_LANES 16  // floats of a register
 #define TICKET_PANEL 16  // rows, keys or channels that a kernel keeps in registers at once

@@ -21,6 +21,7 @@ template <int W>
 struct Vec {
     typedef float F __attribute__((vector_size(W * 4), aligned(4), may_alias));
     typedef int32_t I __attribute__((vector_size(W * 4), aligned(4), may_alias));
+    typedef uint32_t U __attribute__((vector_size(W * 4), aligned(4), may_alias));
     typedef uint8_t B __attribute__((vector_size(W), aligned(1), may_alias));
 };
 
@@ -44,6 +45,7 @@ struct Row {
     static constexpr int R = L / W;                                // registers of a row
     typedef typename Vec<W>::F F;
     typedef typename Vec<W>::I I;
+    typedef typename Vec<W>::U U;
     F v[R];
 };
 
@@ -140,12 +142,12 @@ constexpr float kRounder = 12582912.0f;
 template <int W>
 TICKET_INLINE typename Vec<W>::F exp_vector(typename Vec<W>::F x) {
     typedef typename Vec<W>::F F;
-    typedef typename Vec<W>::I I;
+    typedef typename Vec<W>::U U;
     const F none = {};
     x = min_of(max_of(x, -87.0f - none), 88.0f - none);
     F shifted = x * kLog2OfE + kRounder;
     F fraction = x * kLog2OfE - (shifted - kRounder);
-    I bits = reinterpret_cast<I>(exp2_fraction(fraction)) + (reinterpret_cast<I>(shifted) << 23);
+    U bits = reinterpret_cast<U>(exp2_fraction(fraction)) + (reinterpret_cast<U>(shifted) << 23);
     return reinterpret_cast<F>(bits);
 }
 
