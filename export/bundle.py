@@ -56,6 +56,8 @@ def export_ticket(
     chunk_frames=None,
     name=None,
     has_int8=True,
+    num_bits=8,
+    target="server",
     can_overwrite=False,
     progress=print,
 ):
@@ -68,6 +70,8 @@ def export_ticket(
         chunk_frames: encoder frames (40 ms) a chunk; None takes the ticket's.
         name: name in tables; None takes the directory's.
         has_int8: also write an int8 model; the .ort file is made from it, and the ticket file is int8 too.
+        num_bits: of the weights in an int8 ticket file: 8, or 4 for a smaller and less exact one.
+        target: processors that the ticket file is meant for, a key of weight_formats.TARGETS; others run it too.
         can_overwrite: replace an older bundle at `out`.
         progress: called with one line of text at each step.
     Returns:
@@ -84,7 +88,14 @@ def export_ticket(
         model = _shrunk(masked, ticket, progress=progress) if is_structured else masked
         progress(f"converting to ONNX, {chunk_frames * ENCODER_FRAME_MS} ms chunks")
         graphs, data = _convert(model, chunk_frames=chunk_frames, has_int8=has_int8, progress=progress)
-        tickets, engine = _tickets(model, chunk_frames=chunk_frames, has_int8=has_int8, progress=progress)
+        tickets, engine = _tickets(
+            model,
+            chunk_frames=chunk_frames,
+            has_int8=has_int8,
+            num_bits=num_bits,
+            target=target,
+            progress=progress,
+        )
         if engine is not None:
             data[TICKET_ROLE] = tickets[engine["precision"]]
         progress("verifying every step of the conversion")
@@ -141,7 +152,7 @@ def _convert(model, *, chunk_frames, has_int8, progress):
     return graphs, data
 
 
-def _tickets(model, *, chunk_frames, has_int8, progress):
+def _tickets(model, *, chunk_frames, has_int8, num_bits, target, progress):
     """Return (precision -> bytes of the ticket file, the manifest's `engine`); nothing and None without the engine.
 
     The float32 file is made in any case: it shows that the engine computes what onnxruntime does.
@@ -153,10 +164,12 @@ def _tickets(model, *, chunk_frames, has_int8, progress):
         return {}, None
     tickets = {}
     for precision in ("fp32", "int8") if has_int8 else ("fp32",):
-        tickets[precision], records = write_ticket(model, chunk_frames=chunk_frames, precision=precision)
+        tickets[precision], records = write_ticket(
+            model, chunk_frames=chunk_frames, precision=precision, num_bits=num_bits, target=target
+        )
     formats = {name: record["format"] for name, record in records.items()}
     progress(f"ticket engine: {summarise_formats(formats)}")
-    return tickets, {"precision": precision, "formats": formats}
+    return tickets, {"precision": precision, "target": target, "formats": formats}
 
 
 def _require_free(out, *, can_overwrite):

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from export.errors import ExportError
+from export.weight_formats import TARGETS
 from runtime.command import run_command
 from runtime.errors import require_extra
 from runtime.features import ENCODER_FRAME_MS
@@ -42,6 +43,8 @@ def _main(argv):
         chunk_frames=_chunk_frames(arguments.chunk_ms, default=ticket.chunk_frames),
         name=arguments.name,
         has_int8=not arguments.no_int8,
+        num_bits=arguments.ticket_bits,
+        target=arguments.target,
         can_overwrite=arguments.overwrite,
         progress=_progress,
     )
@@ -73,6 +76,20 @@ def _parse(argv):
     parser.add_argument("--name", help="name in tables and reports (default: the directory's)")
     parser.add_argument(
         "--no-int8", action="store_true", help="write no int8 model; the .ort and the .ticket file are float32 then"
+    )
+    parser.add_argument(
+        "--target",
+        choices=tuple(TARGETS),
+        default="server",
+        help="processors that model.ticket is meant for: AVX-512; ARM with dot products, or AVX-VNNI; any other. Each "
+        "runs it, and that one fastest (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ticket-bits",
+        type=int,
+        choices=(8, 4),
+        default=8,
+        help="bits of a weight in an int8 model.ticket; 4 is smaller on disk, and less exact (default: %(default)s)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there already")
     return parser.parse_args(argv)

@@ -24,7 +24,7 @@ _CONFIG_FIELDS = ("num_mels", "stem_width", "model_width", "head_width")
 _WIDTH_FIELDS = ("ff1", "heads", "conv", "ff2", "conv_norm")
 
 
-def write_ticket(model, *, chunk_frames, precision="int8", num_bits=8, formats=None):
+def write_ticket(model, *, chunk_frames, precision="int8", num_bits=8, target="server", formats=None):
     """Return a ticket file.
 
     Args:
@@ -32,6 +32,7 @@ def write_ticket(model, *, chunk_frames, precision="int8", num_bits=8, formats=N
         chunk_frames: encoder frames (40 ms) a chunk.
         precision: "int8", or "fp32" to store every number as float32.
         num_bits: of each weight in an int8 file: 8, or 4 for a smaller and less exact one.
+        target: processors that the formats are chosen for, a key of weight_formats.TARGETS.
         formats: kind that every matrix gets (a `kind` of weight_formats.FORMATS); None chooses for each.
     Returns:
         (bytes, records). Records tell of each matrix, by name: `format`, `rows`, `cols`, `density` of what is stored,
@@ -40,7 +41,7 @@ def write_ticket(model, *, chunk_frames, precision="int8", num_bits=8, formats=N
         ValueError: no such format.
         EngineUnavailable: the engine's library, which has the entropy coder, is missing.
     """
-    tensors = _code(model, precision=precision, num_bits=num_bits, formats=formats)
+    tensors = _code(model, precision=precision, num_bits=num_bits, target=target, formats=formats)
     matrices = [tensor for tensor in tensors if not isinstance(tensor, np.ndarray)]
     streams = [stream for matrix in matrices for stream in matrix.streams if stream is not None]
     tables, numbers = share_tables([np.bincount(stream, minlength=NUM_SYMBOLS) for stream in streams])
@@ -58,13 +59,13 @@ def write_ticket(model, *, chunk_frames, precision="int8", num_bits=8, formats=N
     return prologue + content, records
 
 
-def entropy_bound_bytes(model, *, precision="int8", num_bits=8, formats=None):
+def entropy_bound_bytes(model, *, precision="int8", num_bits=8, target="server", formats=None):
     """Return (weights, file): the fewest bytes that the entries of all matrices, and the whole file, could take.
 
     The entries by their Shannon entropy (CodedMatrix.entropy_bits), everything else of the model as it is stored.
     Headers and tables are not part of a bound. Arguments: see write_ticket.
     """
-    tensors = _code(model, precision=precision, num_bits=num_bits, formats=formats)
+    tensors = _code(model, precision=precision, num_bits=num_bits, target=target, formats=formats)
     entry_bytes = other_bytes = 0
     for tensor in tensors:
         if isinstance(tensor, np.ndarray):
@@ -85,7 +86,7 @@ def checksum(content):
     return value
 
 
-def _code(model, *, precision, num_bits, formats):
+def _code(model, *, precision, num_bits, target, formats):
     """Return the tensors of the file in its order: CodedMatrix, or a float vector as it is stored."""
     dtype = np.float32 if precision == "fp32" else np.float16
     forced = None if formats is None else find_format(formats, precision=precision)
@@ -96,7 +97,7 @@ def _code(model, *, precision, num_bits, formats):
 
     def matrix(name, weight, bias, *, format=forced):
         weight = weight.numpy()
-        chosen = choose_format(weight, precision=precision) if format is None else format
+        chosen = choose_format(weight, precision=precision, target=target) if format is None else format
         return code_matrix(name, weight, _round(bias.numpy(), dtype), format=chosen, num_bits=num_bits)
 
     def feed_forward(name, layer):

@@ -45,12 +45,30 @@ FORMATS = tuple(
         ]
     )
 )
-# From this density on the dense product is faster than any that skips zeros; from the next on, int8 with a bit a weight
-# is faster than int8 with an index a weight. To be measured: benchmarks/engine.py.
-DENSE_DENSITY = 0.4
-BITMASK_DENSITY = 0.25
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The kind of processor that a file is meant for. Any processor runs any file; this one runs it fastest.
+
+    Args:
+        max_csr_density: up to here int8 with an index a weight is the fastest form.
+        max_bitmask_density: up to here int8 with a bit a weight is; beyond it, the dense product.
+    """
+
+    max_csr_density: float
+    max_bitmask_density: float
+
+
+# Measured at 8 M and 24 M weights, 640 ms chunks, magnitude masks of 10 to 40 %: instruction sets avx512, avxvnni (the
+# same kernels as ARM's dot products, which have no instruction to spread packed bytes) and avx2.
+TARGETS = {
+    "server": Target(max_csr_density=0.12, max_bitmask_density=0.45),
+    "mobile": Target(max_csr_density=0.1, max_bitmask_density=0.1),
+    "basic": Target(max_csr_density=0.4, max_bitmask_density=0.4),
+}
+# Sums in float leave less to win for a dense product.
+MAX_FLOAT_CSR_DENSITY = 0.4
 # Blocks are skipped where so few are left, so full, that the zeros multiplied inside them cost less than the indices
-# they save. To be measured: benchmarks/engine.py.
+# they save: a block costs its product, about as much as one single weight does.
 MAX_BLOCK_DENSITY = 0.6
 MIN_BLOCK_FILL = 0.6
 
@@ -68,12 +86,13 @@ def find_format(kind, *, precision):
     return found[0]
 
 
-def choose_format(weight, *, precision):
+def choose_format(weight, *, precision, target="server"):
     """Return the WeightFormat that is expected to run fastest.
 
     Args:
         weight: (rows, cols), zeros where it is pruned.
         precision: "fp32" or "int8".
+        target: key of TARGETS.
     """
     is_kept = np.asarray(weight) != 0
     density = is_kept.mean()
@@ -84,11 +103,12 @@ def choose_format(weight, *, precision):
         fill = is_kept.sum() / max(1, _sizes(is_kept.shape, block=candidate.block)[occupied].sum())
         if occupied.mean() < MAX_BLOCK_DENSITY and fill >= MIN_BLOCK_FILL:
             return candidate
-    if density >= DENSE_DENSITY:
-        return find_format("dense", precision=precision)
-    if density >= BITMASK_DENSITY and precision == "int8":
+    limits = TARGETS[target]
+    if density <= (limits.max_csr_density if precision == "int8" else MAX_FLOAT_CSR_DENSITY):
+        return find_format("csr", precision=precision)
+    if density <= limits.max_bitmask_density and precision == "int8":
         return find_format("bitmask", precision=precision)
-    return find_format("csr", precision=precision)
+    return find_format("dense", precision=precision)
 
 
 def tiles(matrix, *, block):

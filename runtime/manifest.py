@@ -132,8 +132,9 @@ class Manifest:
         states: the model's recurrent inputs, in the order of the graph's inputs after `x`.
         files: role -> FileEntry; `model` and `tokens` always, `model_int8`, `model_ort`, `model_ticket`, `parity`,
             `card` if made.
-        engine: what `model_ticket` holds, None where there is none: {"precision": "fp32" or "int8", "formats": {name
-            of a matrix: name of its format}}. The formats are for people: the file itself says how it is read.
+        engine: what `model_ticket` holds, None where there is none: {"precision": "fp32" or "int8", "target": kind of
+            processor it is meant for, "formats": {name of a matrix: name of its format}}. Target and formats are for
+            people: the file itself says how it is read.
         provenance: ticket, density, sizes, WER: for people and the benchmark; never acted upon.
     """
 
@@ -326,7 +327,11 @@ def _engine(value, *, source):
         if not 0 < len(name) <= MAX_TEXT_CHARACTERS or not name.isprintable():
             fields.fail(f"names a matrix {short(name)}, expected printable characters", name="formats")
     formats = Fields(names, source=source, key="engine.formats", hint=_RE_EXPORT)
-    return {"precision": precision, "formats": {name: formats.text(name) for name in names}}
+    return {
+        "precision": precision,
+        "target": fields.text("target"),
+        "formats": {name: formats.text(name) for name in names},
+    }
 
 
 def _entry(fields):

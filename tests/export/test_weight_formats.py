@@ -25,10 +25,11 @@ def random_weights(rows, cols, *, density, block=(1, 1), seed=0):
     ("density", "block", "int8", "fp32"),
     [
         (1.0, (1, 1), "dense_i8", "dense_f32"),
-        (0.41, (1, 1), "dense_i8", "dense_f32"),
+        (0.46, (1, 1), "dense_i8", "dense_f32"),
+        (0.44, (1, 1), "bitmask_i8", "dense_f32"),
         (0.39, (1, 1), "bitmask_i8", "csr_f32"),
-        (0.26, (1, 1), "bitmask_i8", "csr_f32"),
-        (0.24, (1, 1), "csr_i8", "csr_f32"),
+        (0.13, (1, 1), "bitmask_i8", "csr_f32"),
+        (0.11, (1, 1), "csr_i8", "csr_f32"),
         (0.05, (1, 1), "csr_i8", "csr_f32"),
         (0.0, (1, 1), "csr_i8", "csr_f32"),
         (0.5, (1, 4), "block1x4_i8", "block1x4_f32"),
@@ -44,6 +45,21 @@ def test_density_and_blocks_choose(shape, density, block, int8, fp32):
     weight = random_weights(*shape, density=density, block=block)
     assert choose_format(weight, precision="int8").name == int8
     assert choose_format(weight, precision="fp32").name == fp32
+
+
+@pytest.mark.parametrize(
+    ("target", "density", "kind"),
+    [
+        ("server", 0.2, "bitmask"),
+        ("mobile", 0.2, "dense"),
+        ("mobile", 0.09, "csr"),
+        ("basic", 0.39, "csr"),
+        ("basic", 0.41, "dense"),
+    ],
+)
+def test_the_target_chooses(target, density, kind):
+    weight = random_weights(64, 96, density=density)
+    assert choose_format(weight, precision="int8", target=target).kind == kind
 
 
 def test_rows_of_removed_units_are_blocks():

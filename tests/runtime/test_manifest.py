@@ -231,7 +231,8 @@ def test_a_manifest_that_is_none(bundle, content, complaint):
 def add_engine(bundle, **changes):
     """Give a bundle a ticket file and the field that tells of it; `changes` replace its members."""
     (bundle / "model.ticket").write_bytes(b"ticket")
-    engine = {"precision": "int8", "formats": {"head": "dense_i8", "blocks[0].ff1.up": "csr_i8"}} | changes
+    formats = {"head": "dense_i8", "blocks[0].ff1.up": "csr_i8"}
+    engine = {"precision": "int8", "target": "server", "formats": formats} | changes
 
     def change(value):
         value["files"]["model_ticket"] = vars(FileEntry.of("model.ticket", bundle=bundle))
@@ -259,6 +260,7 @@ def test_a_bundle_tells_of_its_ticket_file_or_has_none(bundle):
     [
         ({"precision": "int4"}, "engine.precision is 'int4', expected one of fp32, int8"),
         ({"precision": 8}, "engine.precision is an integer, expected text"),
+        ({"target": 1}, "engine.target is an integer, expected text"),
         ({"formats": []}, "engine.formats is a list, expected an object"),
         ({"formats": {"head": 1}}, "engine.formats.head is an integer, expected text"),
         ({"formats": {"head": "\x1b[2J"}}, "engine.formats.head is '\\x1b[2J'"),

@@ -91,7 +91,7 @@ def add_ticket(bundle, *, content=None, precision="int8", kind="dense"):
     (bundle / "model.ticket").write_bytes(content)
     files = manifest.files | {TICKET_ROLE: FileEntry.of("model.ticket", bundle=bundle)}
     formats = {name: FORMATS[precision].replace("dense", kind) for name in ("conv1", "conv2", "head")}
-    engine = {"precision": precision, "formats": formats}
+    engine = {"precision": precision, "target": "server", "formats": formats}
     Manifest(**{**vars(manifest), "files": files, "engine": engine}).write(bundle)
     return bundle
 
