@@ -34,6 +34,9 @@ size_t Model::num_bytes() const {
 
 namespace {
 
+// Numbers of all position biases, or of a state. Both grow with the chunk length, which costs a file nothing to claim.
+constexpr size_t kMaxFloats = size_t{1} << 26;
+
 bool copy(const Array<float> &from, Array<float> *to, Error *error) {
     if (!to->allocate(from.size())) return error->set("not enough memory");
     if (from.size() != 0) std::memcpy(to->data(), from.data(), from.size() * sizeof(float));
@@ -115,8 +118,10 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
         return false;
     }
     if (!model->blocks.allocate(c.num_blocks)) return error->set("not enough memory");
-    size_t floats = 0;
+    size_t floats = 0, bias_floats = 0;
     for (uint32_t i = 0; i < c.num_blocks; i++) {
+        bias_floats += size_t{file.blocks[i].widths.heads} * model->bias_length;
+        if (bias_floats > kMaxFloats) return error->set("blocks[%u]: too many heads for such long chunks", i);
         void *memory = std::malloc(sizeof(Block));
         if (memory == nullptr) return error->set("not enough memory");
         Block *block = new (memory) Block();
@@ -126,6 +131,7 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
         floats += size_t{model->num_slots} * padded * 2 * block->widths.heads * c.head_width;
         block->cache_offset = floats;
         floats += round_up(size_t{block->widths.conv} * c.conv_reach(), kAlignment / sizeof(float));
+        if (floats > kMaxFloats) return error->set("blocks[%u]: a stream's caches would be too large", i);
     }
     model->state_bytes = round_up(sizeof(StateHeader) + floats * sizeof(float), kAlignment);
     return true;
