@@ -119,15 +119,10 @@ TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Row
             }
             for (int r = 0; r < R::R; r++) *reinterpret_cast<typename R::I *>(data + r * R::W * 4) = all.v[r];
         }
+#if defined(TICKET_HAS_ROWS4)
     } else if (layout == Layout::bytes) {
-        for (uint32_t k = 0; k < num_rows; k++) {
-            Sums<L> a = quantise(get(k));
-            TICKET_UNROLL
-            for (int r = 0; r < R::R; r++) {
-                *reinterpret_cast<typename Vec<R::W>::B *>(data + size_t{k} * L + r * R::W) =
-                    __builtin_convertvector(a.v[r], typename Vec<R::W>::B);
-            }
-        }
+        for (uint32_t k = 0; k < num_rows; k++) store_bytes<L>(data + size_t{k} * L, quantise(get(k)).v[0]);
+#endif
     } else {
         float *rows = reinterpret_cast<float *>(data);
         for (uint32_t k = 0; k < num_rows; k++) store<L>(rows + size_t{k} * L, to_row<L>(quantise(get(k))));

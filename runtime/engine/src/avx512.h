@@ -87,6 +87,19 @@ TICKET_INLINE Quads<L> gather_rows(const uint8_t *x, const uint16_t *index) {
     }
 }
 
+// Write the numbers 0 ... 255 in L lanes as bytes.
+template <int L>
+TICKET_INLINE void store_bytes(uint8_t *p, typename Vec<L>::I x) {
+    if constexpr (L == 16) {
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(x)));
+    } else if constexpr (L == 8) {
+        _mm_storel_epi64(reinterpret_cast<__m128i *>(p), _mm256_cvtepi32_epi8(reinterpret_cast<__m256i>(x)));
+    } else {
+        const int32_t four = _mm_cvtsi128_si32(_mm_cvtepi32_epi8(reinterpret_cast<__m128i>(x)));
+        std::memcpy(p, &four, 4);
+    }
+}
+
 // Write 64 bytes: those of `values` where a bit is set, in order, and zeros elsewhere.
 TICKET_INLINE void expand64(uint64_t bits, const uint8_t *values, uint8_t *out) {
     _mm512_store_si512(out, _mm512_maskz_expand_epi8(bits, _mm512_loadu_si512(values)));

@@ -22,7 +22,6 @@ struct Vec {
     typedef float F __attribute__((vector_size(W * 4), aligned(4), may_alias));
     typedef int32_t I __attribute__((vector_size(W * 4), aligned(4), may_alias));
     typedef uint32_t U __attribute__((vector_size(W * 4), aligned(4), may_alias));
-    typedef uint8_t B __attribute__((vector_size(W), aligned(1), may_alias));
 };
 
 // Keeps the compiler from fusing a product with the sum that follows it: a fused one rounds once, and the integers of
