@@ -50,6 +50,27 @@ TICKET_INLINE void score(const float *query, const float *keys, uint32_t head_wi
     }
 }
 
+// Turn scores into e^(score - highest); return their sum.
+template <int L>
+TICKET_INLINE Row<L> exponentiate(float *scores, uint32_t num_keys, Row<L> highest) {
+    Row<L> part[4] = {};
+    uint32_t i = 0;
+    for (; i + 4 <= num_keys; i += 4, scores += 4 * L) {
+        TICKET_UNROLL
+        for (int j = 0; j < 4; j++) {
+            Row<L> weight = exp<L>(load<L>(scores + j * L) - highest);
+            store<L>(scores + j * L, weight);
+            part[j] = part[j] + weight;
+        }
+    }
+    for (; i < num_keys; i++, scores += L) {
+        Row<L> weight = exp<L>(load<L>(scores) - highest);
+        store<L>(scores, weight);
+        part[0] = part[0] + weight;
+    }
+    return (part[0] + part[1]) + (part[2] + part[3]);
+}
+
 // Rows e ... e + B - 1 of the values, weighted.
 template <int L, int B>
 TICKET_INLINE void mix(const float *ring, size_t tile_floats, const Segment *segments, uint32_t num_segments,
@@ -81,8 +102,10 @@ static void attend(const float *ring, size_t tile_floats, size_t values_offset, 
         for (uint32_t j = segment.first / B * B; j < segment.last; j += B) {
             Row<L> sums[B];
             score<L, B>(query, keys + j, head_width, bias + segment.bias - j, sums);
+            const bool is_whole = j >= segment.first && j + B <= segment.last;
+            TICKET_UNROLL
             for (uint32_t i = 0; i < B; i++) {
-                if (j + i < segment.first || j + i >= segment.last) continue;
+                if (!is_whole && (j + i < segment.first || j + i >= segment.last)) continue;
                 store<L>(next, sums[i]);
                 next += L;
                 highest = max<L>(sums[i], highest);
@@ -90,13 +113,7 @@ static void attend(const float *ring, size_t tile_floats, size_t values_offset, 
         }
     }
     const uint32_t num_keys = static_cast<uint32_t>((next - scores) / L);
-    Row<L> part[2] = {};
-    for (uint32_t i = 0; i < num_keys; i++) {
-        Row<L> w = exp<L>(load<L>(scores + size_t{i} * L) - highest);
-        store<L>(scores + size_t{i} * L, w);
-        part[i % 2] = part[i % 2] + w;
-    }
-    const Row<L> scale = same<L>(1.0f) / (part[0] + part[1]);
+    const Row<L> scale = same<L>(1.0f) / exponentiate<L>(scores, num_keys, highest);
     const float *values = ring + values_offset;
     uint32_t e = 0;
     for (; e + TICKET_PANEL <= head_width; e += TICKET_PANEL) {

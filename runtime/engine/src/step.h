@@ -5,7 +5,7 @@
 #pragma once
 
 #include "attention.h"
-#include "workspace.h"
+#include "stem.h"
 
 namespace TICKET_ISA {
 
@@ -16,23 +16,20 @@ template <int L>
 class Step {
 public:
     Step(const Model &model, uint32_t num_streams, void *workspace)
-        : model_(model), config_(model.config), num_streams_(num_streams), num_tiles_(num_streams * model.num_tiles) {
+        : model_(model), config_(model.config), num_streams_(num_streams), num_tiles_(num_streams * model.num_tiles),
+          stem_(model) {
         const Sizes sizes = sizes_of(model);
-        const uint32_t chunk = config_.chunk_frames, padded = model.num_tiles * L, reach = config_.conv_reach();
+        const uint32_t padded = model.num_tiles * L;
         Cutter cutter(workspace);
-        stem_tiles_ = (2 * chunk + 1) / L;
-        small_tiles_ = (2 * chunk + 1 - stem_tiles_ * L + 3) / 4;
-        half_stride_ = round_up(2 * chunk + 2 + L, 16);
-        window_stride_ = round_up(padded + 2 * reach + L, 16);
-        const uint32_t most_tiles = larger(num_tiles_, stem_tiles_ + small_tiles_);
+        stem_.cut(cutter);
+        window_stride_ = round_up(padded + 2 * config_.conv_reach() + L, 16);
+        const uint32_t most_tiles = larger(num_tiles_, stem_.num_tiles());
         x_ = cutter.cut<float>(size_t{num_tiles_} * config_.model_width * L);
         hidden_floats_ = size_t{sizes.outputs} * L;
         hidden_ = cutter.cut<float>(most_tiles * hidden_floats_);
         input_.tile_bytes = prepared_bytes<L>(sizes.inputs);
         input_.data = cutter.cut<uint8_t>(most_tiles * input_.tile_bytes);
         input_.steps = cutter.cut<float>(size_t{most_tiles} * 2 * L);
-        even_ = cutter.cut<float>(larger(config_.num_mels, config_.stem_width) * half_stride_);
-        odd_ = cutter.cut<float>(larger(config_.num_mels, config_.stem_width) * half_stride_);
         window_ = cutter.cut<float>(sizes.channels * window_stride_);
         scores_ = cutter.cut<float>(size_t{model.num_slots} * padded * L);
         segments_ = cutter.cut<Segment>(size_t{model.num_slots} * num_tiles_);
@@ -48,7 +45,7 @@ public:
         states_ = states;
         for (uint32_t i = 0; i < num_streams_; i++) {
             num_segments_[i] = list_segments(model_, header(i)->num_chunks, segments_ + size_t{i} * stride_of_segments());
-            stem(i, features[i]);
+            stem_.run(features[i], input_, hidden_, x(i * model_.num_tiles), panel_);
         }
         for (size_t b = 0; b < model_.blocks.size(); b++) {
             const Block &block = *model_.blocks[b];
@@ -218,71 +215,6 @@ private:
         }
     }
 
-    // Features -> residual stream of one stream: normalisation, and two convolutions of three frames, stride two.
-    void stem(uint32_t stream, const float *features) {
-        const uint32_t mels = config_.num_mels, chunk = config_.chunk_frames;
-        for (uint32_t frame = 0; frame < config_.window_frames(); frame++) {
-            float *half = (frame % 2 == 0 ? even_ : odd_) + frame / 2;
-            const float *row = features + size_t{frame} * mels;
-            for (uint32_t f = 0; f < mels; f++) half[f * half_stride_] = (row[f] - model_.mean[f]) * model_.inverse_std[f];
-        }
-        pad_halves(mels, 2 * chunk + 2, 2 * chunk + 1);
-        conv1<L>(0, stem_tiles_);
-        conv1<4>(stem_tiles_ * L, small_tiles_);
-        // Even and odd frames again, of the first convolution's result.
-        for (uint32_t s = 0; s < config_.stem_width; s++) {
-            for (uint32_t t = 0; t < 2 * chunk + 1; t++) {
-                (t % 2 == 0 ? even_ : odd_)[s * half_stride_ + t / 2] = stem_output(s, t);
-            }
-        }
-        pad_halves(config_.stem_width, chunk + 1, chunk);
-        Activations input = input_;
-        for (uint32_t i = 0; i < model_.num_tiles; i++) {
-            prepare<L>(model_.conv2.format, 3 * config_.stem_width, input, i,
-                       [&](uint32_t k) { return half_row<L>(k, config_.stem_width, i * L); });
-        }
-        Sink sink = to_x();
-        sink.kind = Sink::copy;
-        sink.out += stream * model_.num_tiles * sink.tile_floats;
-        product<L>(model_.conv2, input, model_.num_tiles, sink, panel_);
-    }
-
-    // Frames beyond the chunk are computed with the rest of their tile; they have to be numbers.
-    void pad_halves(uint32_t num_rows, uint32_t num_even, uint32_t num_odd) {
-        for (uint32_t k = 0; k < num_rows; k++) {
-            for (size_t t = num_even; t < half_stride_; t++) even_[k * half_stride_ + t] = 0;
-            for (size_t t = num_odd; t < half_stride_; t++) odd_[k * half_stride_ + t] = 0;
-        }
-    }
-
-    // Row k of three taps of `width` channels each: frames 2t, 2t + 1 and 2t + 2, from t = first on.
-    template <int N>
-    Row<N> half_row(uint32_t k, uint32_t width, uint32_t first) const {
-        const float *half = k / width == 1 ? odd_ : even_;
-        return load<N>(half + k % width * half_stride_ + first + (k / width == 2 ? 1 : 0));
-    }
-
-    template <int N>
-    void conv1(uint32_t first, uint32_t num_tiles) {
-        if (num_tiles == 0) return;
-        Activations input = input_;
-        for (uint32_t i = 0; i < num_tiles; i++) {
-            prepare<N>(model_.conv1.format, 3 * config_.num_mels, input, i,
-                       [&](uint32_t k) { return half_row<N>(k, config_.num_mels, first + i * N); });
-        }
-        Sink sink = to_hidden(Sink::silu);
-        sink.tile_floats = size_t{config_.stem_width} * N;
-        sink.out += size_t{first} * config_.stem_width;
-        product<N>(model_.conv1, input, num_tiles, sink, panel_);
-    }
-
-    float stem_output(uint32_t channel, uint32_t frame) const {
-        const uint32_t lanes = frame < stem_tiles_ * L ? L : 4;
-        const uint32_t in_tile = lanes == L ? frame % L : (frame - stem_tiles_ * L) % 4;
-        const float *tile = hidden_ + size_t{frame - in_tile} * config_.stem_width;
-        return tile[size_t{channel} * lanes + in_tile];
-    }
-
     // Log-probabilities, and back to [frame][symbol].
     void head(float *const *log_probs) {
         for (uint32_t tile = 0; tile < num_tiles_; tile++) {
@@ -316,9 +248,9 @@ private:
     const ticket::Config &config_;
     uint32_t num_streams_, num_tiles_;
     void *const *states_ = nullptr;
-    uint32_t stem_tiles_, small_tiles_;
-    size_t half_stride_, window_stride_, hidden_floats_, bytes_;
-    float *x_, *hidden_, *even_, *odd_, *window_, *scores_;
+    Stem<L> stem_;
+    size_t window_stride_, hidden_floats_, bytes_;
+    float *x_, *hidden_, *window_, *scores_;
     Segment *segments_;
     uint32_t *num_segments_;
     float **rest_;
