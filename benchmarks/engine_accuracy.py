@@ -1,0 +1,90 @@
+"""What speed must not cost: error rates of trained tickets in every runtime, and bytes beside Shannon's bound."""
+
+import sys
+from pathlib import Path
+
+from benchmarks.engine_files import model_key
+from benchmarks.engine_models import draw_model, is_structured, ten_million_config
+from export.bundle import export_ticket
+from export.ticket_file import entropy_bound_bytes, write_ticket
+from lottery_train.corpora import find_corpus, load_audio, read_manifest
+from lottery_train.evaluate import paired_difference, score_texts
+from lottery_train.ticket import load_ticket
+from runtime.recognizer import Recognizer
+
+# (backend, precision) in the order of the table; the first is what the others are compared with.
+RUNTIMES = (("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("engine", "int8"))
+DISK_DENSITY = 0.044
+
+
+def word_error_rates(folders, *, data_dir, bundles):
+    """Export tickets as lottery-export does, recognise AN4's test clips as streams with each runtime, and score them.
+
+    Args:
+        folders: ticket folders.
+        data_dir: corpus directory.
+        bundles: folder that the bundles are written to; one that is there is not made again.
+    Returns:
+        list of dicts, one a ticket: `ticket`, `density`, and for each of RUNTIMES a dict `<backend>_<precision>` of
+        `wer`, `wer_interval`, `minus_reference` and `minus_reference_interval` (paired, 95 %).
+    """
+    utterances, _ = read_manifest(find_corpus("an4", data_dir=data_dir).splits["test"])
+    references = [utterance.text for utterance in utterances]
+    clips = [load_audio(utterance) for utterance in utterances]
+    records = []
+    for folder in map(Path, folders):
+        ticket = load_ticket(folder)
+        bundle = _export(ticket, bundles=bundles)
+        print(f"recognising with {folder}", file=sys.stderr)
+        scores = {}
+        for backend, precision in RUNTIMES:
+            recognizer = Recognizer(bundle, precision=precision, backend=backend)
+            texts = [recognizer.transcribe(clip).text for clip in clips]
+            scores[f"{backend}_{precision}"] = score_texts(references, texts)
+        reference = next(iter(scores.values()))
+        record = {"ticket": f"{folder.resolve().parent.name}/{folder.name}", "density": ticket.mask.density}
+        for name, score in scores.items():
+            difference, low, high = paired_difference(reference, score)
+            record[name] = {
+                "wer": score.wer,
+                "wer_interval": list(score.wer_interval),
+                "minus_reference": difference,
+                "minus_reference_interval": [low, high],
+            }
+        records.append(record)
+    return records
+
+
+def _export(ticket, *, bundles):
+    """Return the bundle of a ticket, made by the code as it is now."""
+    name = f"{ticket.folder.resolve().parent.name}_{ticket.folder.name}_{model_key(ticket.build_model())}"
+    bundle = Path(bundles) / name
+    if not (bundle / "manifest.json").is_file():
+        print(f"exporting {bundle.name}", file=sys.stderr)
+        export_ticket(ticket, bundle, is_structured=is_structured(ticket), progress=lambda line: None)
+    return bundle
+
+
+def disk_figures(config=None):
+    """Return how large a ticket file is beside what its entropy allows.
+
+    Args:
+        config: ConformerConfig; None for that of 10 million weights.
+    Returns:
+        dict: `file_bytes` and `bound_bytes` of everything that the file holds, `weight_bytes` and `weight_bound_bytes`
+        of the entries of its matrices, and the ratios `file_over_bound` and `weights_over_bound`.
+    """
+    model = draw_model(config or ten_million_config(), density=DISK_DENSITY)
+    data, records = write_ticket(model, chunk_frames=16)
+    weight_bound_bytes, bound_bytes = entropy_bound_bytes(model)
+    weight_bytes = sum(record["weight_bytes"] for record in records.values())
+    return {
+        "num_weights": sum(parameter.numel() for parameter in model.parameters()),
+        "density": DISK_DENSITY,
+        "file_bytes": len(data),
+        "bound_bytes": bound_bytes,
+        "weight_bytes": weight_bytes,
+        "weight_bound_bytes": weight_bound_bytes,
+        "file_over_bound": len(data) / bound_bytes,
+        "weights_over_bound": weight_bytes / weight_bound_bytes,
+    }
