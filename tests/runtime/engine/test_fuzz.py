@@ -53,9 +53,7 @@ def originals():
     for format in range(8):
         builder = TicketBuilder(default=format)
         tables = (0 if format >= 2 else 0xFFFFFFFF, 1 if format in INT8 else 0xFFFFFFFF)
-        builder.tensors["conv2"] = matrix_bytes(
-            format, weights(builder.shapes["conv2"], format=format), tables=tables
-        )
+        builder.tensors["conv2"] = matrix_bytes(format, weights(builder.shapes["conv2"], format=format), tables=tables)
         files.append(builder.bytes())
     return (*files, random_ticket(), random_ticket(precision="int8"))
 
