@@ -23,6 +23,21 @@ TICKET_INLINE void accumulate(Sums<L> &sums, QuadRow<L> x, const int8_t *weights
     for (int r = 0; r < Row<L>::R; r++) sums.v[r] = dot4<Row<L>::W>(sums.v[r], x.v[r], weights);
 }
 
+// What the sums of a row start with.
+template <int L>
+TICKET_INLINE Sums<L> start_of(const Packed &m, uint32_t row) {
+    Sums<L> out = {};
+#if defined(TICKET_ACTIVATION_SHIFT)
+    if (row < m.rows) {
+        TICKET_UNROLL
+        for (int r = 0; r < Row<L>::R; r++) out.v[r] += TICKET_ACTIVATION_SHIFT * m.sums[row];
+    }
+#else
+    (void)m, (void)row;
+#endif
+    return out;
+}
+
 template <int L>
 TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Finish<L> &finish,
                                uint32_t first, const int8_t *panel) {
@@ -30,7 +45,9 @@ TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t n
     for (uint32_t tile = 0; tile < num_tiles; tile++) {
         const uint8_t *p = x.data + tile * x.tile_bytes;
         const int8_t *w = panel;
-        Sums<L> sums[TICKET_PANEL] = {};
+        Sums<L> sums[TICKET_PANEL];
+        TICKET_UNROLL
+        for (int j = 0; j < TICKET_PANEL; j++) sums[j] = start_of<L>(m, first + j);
         for (uint32_t k = 0; k < num_quads; k++, p += 4 * L, w += 4 * TICKET_PANEL) {
             // Further ahead than the processor's own prefetching, which starts anew at every page.
             __builtin_prefetch(w + 1024);
@@ -102,6 +119,14 @@ TICKET_INLINE void sparse_i8(const Packed &m, const Activations &x, uint32_t num
             for (uint32_t tile = 0; tile < num_tiles; tile++) {
                 const uint8_t *p = x.data + tile * x.tile_bytes;
                 Sums<L> sums[kTogether * kHeight] = {};
+                TICKET_UNROLL
+                for (int n = 0; n < kTogether; n++) {
+                    if (n > 0 && count == 1) break;
+                    TICKET_UNROLL
+                    for (int j = 0; j < kHeight; j++) {
+                        sums[n * kHeight + j] = start_of<L>(m, uint32_t{order[n]} * kHeight + j);
+                    }
+                }
                 if (count == kTogether) {
                     many(p, index, values, group.length, sums);
                 } else {

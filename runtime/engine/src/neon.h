@@ -8,7 +8,11 @@
 namespace TICKET_ISA {
 
 // Four unsigned bytes in each of four 32-bit lanes. The instruction of ARMv8.2 multiplies signed bytes: it is given
-// activation - 128, and what that takes away comes back with the sum of the weights.
+// activation - 128, and what that takes away is what a row's sums start with.
+#if !defined(__ARM_FEATURE_MATMUL_INT8)
+#define TICKET_ACTIVATION_SHIFT 128
+#endif
+
 template <int W>
 struct Quads {
 #if defined(__ARM_FEATURE_MATMUL_INT8)
@@ -38,8 +42,6 @@ TICKET_INLINE typename Vec<W>::I dot4(typename Vec<W>::I sum, Quads<W> x, const 
 #if defined(__ARM_FEATURE_MATMUL_INT8)
     return reinterpret_cast<I>(vusdotq_s32(a, x.v, all));
 #else
-    a = vdotq_s32(a, vdupq_n_s8(64), all);
-    a = vdotq_s32(a, vdupq_n_s8(64), all);
     return reinterpret_cast<I>(vdotq_s32(a, x.v, all));
 #endif
 }

@@ -144,7 +144,7 @@ bool copy(const Array<float> &from, Array<float> *to, Error *error) {
 }  // namespace
 
 size_t Packed::num_bytes() const {
-    return (bias.size() + scale.size() + offset.size()) * sizeof(float) + values.size() +
+    return (bias.size() + scale.size() + offset.size() + sums.size()) * sizeof(float) + values.size() +
            bits.size() * sizeof(uint64_t) + (index.size() + order.size()) * sizeof(uint16_t) +
            groups.size() * sizeof(Group);
 }
@@ -153,13 +153,14 @@ bool pack(const MatrixRecord &record, const int8_t *dense, uint32_t panel, Packe
     packed->format = record.format;
     packed->rows = record.rows;
     packed->cols = record.cols;
-    if (!packed->offset.allocate(record.rows) || !copy(record.bias, &packed->bias, error) ||
+    if (!packed->offset.allocate(record.rows) || !packed->sums.allocate(record.rows) || !copy(record.bias, &packed->bias, error) ||
         !copy(record.scale, &packed->scale, error)) {
         return out_of_memory(error);
     }
     for (uint32_t row = 0; row < record.rows; row++) {
         int32_t sum = 0;
         for (uint32_t column = 0; column < record.cols; column++) sum += dense[size_t{row} * record.cols + column];
+        packed->sums[row] = sum;
         packed->offset[row] = -packed->scale[row] * static_cast<float>(sum);
     }
     return pack_values(dense, record, panel, packed, error);

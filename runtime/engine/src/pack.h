@@ -16,7 +16,8 @@ struct Packed {
     uint32_t rows = 0, cols = 0;
     Array<float> bias;    // (rows)
     Array<float> scale;   // (rows), int8: what one step of the integers is worth
-    Array<float> offset;  // (rows), int8: -scale * sum of the row, which a zero point of the activations multiplies
+    Array<float> offset;  // (rows), int8: -scale * sum of the row, which the activations' zero point multiplies
+    Array<int32_t> sums;  // (rows), int8: of each row's integers
     // dense_f32:  float (panels, cols, panel)
     // dense_i8:   int8 (panels, cols / 4, panel, 4)
     // bitmask_i8: the values of dense_i8 that are not zero, in that order
