@@ -1,14 +1,17 @@
 """Programs in C and C++ that test the engine from outside of Python: drivers/*, linked to a build of it."""
 
+import re
+import shlex
 import struct
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from runtime.engine.build import INCLUDE_DIR, SOURCE_DIR, BuildError, find_compiler
+from runtime.engine.build import INCLUDE_DIR, SOURCE_DIR, BuildError, build, find_compiler
 from tests.runtime.engine.reference_ticket import read_ticket
 
 DRIVERS_DIR = Path(__file__).with_name("drivers")
@@ -31,6 +34,53 @@ def sources_without(folder, *, names):
         if path.stem.removeprefix("isa_") not in names:
             (folder / path.name).symlink_to(path)
     return folder
+
+
+# Runs the compiler that its arguments name, and keeps a copy of every object file.
+_KEEPER = """
+import pathlib, shutil, subprocess, sys
+folder, *command = sys.argv[1:]
+status = subprocess.run(command).returncode
+if status == 0 and "-c" in command:
+    made = pathlib.Path(command[command.index("-o") + 1])
+    shutil.copy(made, pathlib.Path(folder) / made.name)
+sys.exit(status)
+"""
+
+
+def build_keeping_objects(folder, *, compiler):
+    """Build the library into a folder with a Compiler.
+
+    Returns:
+        (Build, paths of the object files it was linked from).
+    """
+    objects, keeper = folder / "objects", folder / "keeper.py"
+    objects.mkdir()
+    keeper.write_text(_KEEPER)
+    command = shlex.join([sys.executable, str(keeper), str(objects), *compiler.command])
+    return build(folder, compiler=command), sorted(objects.iterdir())
+
+
+def shared_symbols(objects):
+    """Return what other files may have too, of isa_*.o: (file, symbol) of all that is not the file's own.
+
+    A function that two files compile with flags of their own must not be one symbol: the linker would keep either of
+    them, and a processor meet instructions that it has not. What is in the namespace of its instruction set is no
+    other file's, whether the linker may merge it or not.
+    """
+    found = []
+    for path in objects:
+        name = path.stem.removeprefix("isa_")
+        if name == path.stem:
+            continue
+        listed = subprocess.run(["nm", "--defined-only", "-C", path], check=True, capture_output=True, text=True).stdout
+        for line in listed.splitlines():
+            _, kind, symbol = line.split(maxsplit=2)
+            # lower case is the file's own; u, v and w are not, whatever their case
+            is_own = kind.islower() and kind not in "uvw"
+            if not is_own and symbol != f"ticket::kernels_{name}" and not re.search(rf"\b{name}::", symbol):
+                found.append((path.name, symbol))
+    return sorted(found)
 
 
 @dataclass(frozen=True, kw_only=True)

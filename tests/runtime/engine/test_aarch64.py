@@ -7,9 +7,15 @@ import subprocess
 import numpy as np
 import pytest
 
-from runtime.engine.build import INSTRUCTION_SETS, build
+from runtime.engine.build import INSTRUCTION_SETS
 from runtime.engine.library import Model, aligned_bytes, integer_product
-from tests.runtime.engine.driver_build import Engine, EngineDriver, compiler_or_skip
+from tests.runtime.engine.driver_build import (
+    Engine,
+    EngineDriver,
+    build_keeping_objects,
+    compiler_or_skip,
+    shared_symbols,
+)
 from tests.runtime.engine.reference_ticket import BLOCKS, INT8
 from tests.runtime.engine.ticket_builder import TicketBuilder, matrix_bytes, weights
 from tests.runtime.engine.tiny_ticket import random_ticket
@@ -22,20 +28,18 @@ _EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    """Return (path of the library for aarch64, its Compiler); skip visibly where it cannot be built or run."""
+def built(tmp_path_factory):
+    """Return (Build for aarch64, its object files, its Compiler); skip visibly where it cannot be built or run."""
     compiler = compiler_or_skip(target=TARGET)
     if not any(map(shutil.which, _EMULATORS)):
         pytest.skip(f"{_EMULATORS[0]} is not here (Debian: apt install qemu-user-static)")
-    built = build(tmp_path_factory.mktemp(TARGET), target=TARGET)
-    assert built.instruction_sets == tuple(INSTRUCTION_SETS[TARGET])
-    return built.path, compiler
+    return (*build_keeping_objects(tmp_path_factory.mktemp(TARGET), compiler=compiler), compiler)
 
 
 @pytest.fixture(scope="module")
-def driver_of(library, tmp_path_factory):
+def driver_of(built, tmp_path_factory):
     """Return a function from a processor to the EngineDriver that runs on it."""
-    path, compiler = library
+    library, _, compiler = built
     emulator = next(filter(shutil.which, _EMULATORS))
     # Where Debian's cross compiler keeps the C library of the other architecture.
     root = subprocess.run([*compiler.command, "-print-sysroot"], capture_output=True, text=True).stdout.strip()
@@ -43,10 +47,17 @@ def driver_of(library, tmp_path_factory):
 
     @functools.cache
     def driver(processor):
-        engine = Engine(library=path, compiler=compiler, emulator=(emulator, "-cpu", processor, "-L", root))
+        engine = Engine(library=library.path, compiler=compiler, emulator=(emulator, "-cpu", processor, "-L", root))
         return EngineDriver(engine, folder=tmp_path_factory.mktemp(processor))
 
     return driver
+
+
+def test_every_instruction_set_is_built_and_none_shares_its_functions(built):
+    library, objects, _ = built
+    assert library.instruction_sets == tuple(INSTRUCTION_SETS[TARGET])
+    assert library.notes == ()
+    assert shared_symbols(objects) == []
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)

@@ -32,9 +32,10 @@ static void *allocate(size_t size) {
 
 static struct bytes read_file(const char *path) {
     struct bytes content = {NULL, 0};
-    long size;
+    long size = -1;
     FILE *file = fopen(path, "rb");
-    if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0) fail("cannot read a file");
+    if (file != NULL && fseek(file, 0, SEEK_END) == 0) size = ftell(file);
+    if (size < 0) fail("cannot read a file");
     rewind(file);
     content.size = (size_t)size;
     content.data = allocate(content.size);
