@@ -92,7 +92,9 @@ class Compiler:
 
     @property
     def system(self):
-        """What sys.platform says on the machine it compiles for: "linux", "darwin" or "win32"."""
+        """What sys.platform says on the machine it compiles for: "linux", "darwin", "win32" or "emscripten"."""
+        if "emscripten" in self.machine:
+            return "emscripten"
         if "darwin" in self.machine or "apple" in self.machine:
             return "darwin"
         return "win32" if re.search("mingw|windows|cygwin", self.machine) else "linux"
@@ -109,8 +111,9 @@ class Compiler:
 
 
 def library_name(system=sys.platform):
-    """Return the file name of the library on a system, as sys.platform calls it."""
-    return {"darwin": "libticket_engine.dylib", "win32": "ticket_engine.dll"}.get(system, "libticket_engine.so")
+    """Return the file name of the library on a system, as sys.platform calls it; an object to link for WebAssembly."""
+    names = {"darwin": "libticket_engine.dylib", "win32": "ticket_engine.dll", "emscripten": "ticket_engine.o"}
+    return names.get(system, "libticket_engine.so")
 
 
 def find_compiler(command=None, *, target=None):
@@ -125,7 +128,7 @@ def find_compiler(command=None, *, target=None):
     if command is None and target is None:
         command = os.environ.get("CXX") or next(filter(shutil.which, _COMPILERS), None)
     elif command is None:
-        names = (f"{target}-linux-gnu-g++", *_COMPILERS)
+        names = (f"{target}-linux-gnu-g++", *_COMPILERS, "em++")
         command = next((name for name in names if _compiles_for(name, target)), None)
     if command is None:
         what = "C++ compiler" if target is None else f"C++ compiler for {target}"
@@ -184,7 +187,7 @@ def build(output, *, compiler=None, target=None, sanitize=(), source=SOURCE_DIR,
         notes += _run_all(compiler, jobs)
         linked = Path(folder) / library_name(compiler.system)
         objects = [arguments[-1] for _, arguments in jobs]
-        link = ["-shared", *_sanitize_flags(sanitize), *_link_flags(compiler, sanitize), *objects, "-o", str(linked)]
+        link = [*_sanitize_flags(sanitize), *_link_flags(compiler, sanitize), *objects, "-o", str(linked)]
         notes += _run_all(compiler, [(linked, link)])
         os.replace(linked, output / linked.name)
     return Build(path=output / linked.name, instruction_sets=tuple(present), notes=tuple(notes))
@@ -229,10 +232,12 @@ def _sanitize_flags(names):
 
 
 def _link_flags(compiler, sanitize):
+    if compiler.system == "emscripten":
+        return ["-r"]
     if compiler.system != "linux":
-        return []
+        return ["-shared"]
     # The functions of a sanitizer are in the program that loads the library.
-    return [*_LINK_ELF.split(), *([] if sanitize else _LINK_ELF_RELEASE.split())]
+    return ["-shared", *_LINK_ELF.split(), *([] if sanitize else _LINK_ELF_RELEASE.split())]
 
 
 def _run_all(compiler, jobs):
