@@ -103,11 +103,18 @@ class Engine:
         """Compile drivers/<name> beside the library; return the program's path. A warning is an error."""
         source = DRIVERS_DIR / name
         language, standard = _LANGUAGES[source.suffix]
-        program = self.library.with_name(source.stem)
-        command = [*self.compiler.command, "-x", language, standard, "-g", "-O1", *_WARNINGS, *self.flags]
-        command += [f"-I{INCLUDE_DIR}", str(source), "-x", "none", str(self.library)]
-        command += [f"-Wl,-rpath,{self.library.parent}", "-pthread", "-o", str(program)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command = [standard, "-g", "-O1", *_WARNINGS, *self.flags, f"-I{INCLUDE_DIR}"]
+        if self.compiler.system == "emscripten":
+            program = self.library.with_name(f"{source.stem}.js")
+            # em++ would take C for C++. The program reads and writes this machine's files, and ends with main.
+            command = ["emcc", *command, source, self.library, "-sNODERAWFS", "-sALLOW_MEMORY_GROWTH", "-sEXIT_RUNTIME"]
+            # Asynchronously it would be fetched, which newer versions of Node do from addresses only.
+            command += ["-sWASM_ASYNC_COMPILATION=0"]
+        else:
+            program = self.library.with_name(source.stem)
+            command = [*self.compiler.command, "-x", language, *command, source, "-x", "none", self.library]
+            command += [f"-Wl,-rpath,{self.library.parent}", "-pthread"]
+        done = subprocess.run([*map(str, command), "-o", str(program)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return program
 

@@ -127,6 +127,15 @@ def random_features(ticket, *, num_streams, num_chunks=6):
     return np.random.default_rng(3).normal(-6, 4, size).astype(np.float32)
 
 
+def random_products():
+    """Return (format, weights, activations) of `integer_product` for every int8 format."""
+    generator = np.random.default_rng(0)
+    return [
+        (format, generator.integers(-127, 128, (17, 63)).astype(np.int8), generator.normal(0, 1, (63, 9)).astype("f4"))
+        for format in INT8
+    ]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_c_program_gets_what_python_gets(built, engine_library, tmp_path, monkeypatch, precision):
     """drivers/engine_driver.c does what the header's example says, in C11."""
@@ -141,13 +150,8 @@ def test_a_c_program_gets_what_python_gets(built, engine_library, tmp_path, monk
 
 def test_compilers_agree(built, engine_library, monkeypatch):
     _, library, _ = built
-    ticket = random_ticket()
+    ticket, products = random_ticket(), random_products()
     features = random_features(ticket, num_streams=3)
-    generator = np.random.default_rng(0)
-    products = [
-        (format, generator.integers(-127, 128, (17, 63)).astype(np.int8), generator.normal(0, 1, (63, 9)).astype("f4"))
-        for format in INT8
-    ]
 
     def everything(name):
         sums = [integer_product(dense, x, format=format, instruction_set=name) for format, dense, x in products]
@@ -162,3 +166,25 @@ def test_compilers_agree(built, engine_library, monkeypatch):
         differences = np.abs(found - expected)
         # products and sums become one instruction, or two, as each compiler likes; log-probabilities down to -7
         assert differences.max() < 1e-5, (name, differences.max(), differences.mean())
+
+
+def test_webassembly_computes_the_same(engine_library, tmp_path):
+    """With Emscripten, in Node: the same integers, nearly the same floats."""
+    if not shutil.which("node"):
+        pytest.skip("node is not here")
+    compiler = compiler_or_skip(target="wasm32")
+    library, objects = build_keeping_objects(tmp_path, compiler=compiler)
+    assert library.notes == ()
+    assert library.instruction_sets == ("simd128", "baseline")
+    assert len(objects) > 8
+    driver = EngineDriver(Engine(library=library.path, compiler=compiler, emulator=("node",)), folder=tmp_path)
+    assert driver.instruction_sets() == library.instruction_sets
+    ticket, products = random_ticket(), random_products()
+    features = random_features(ticket, num_streams=2)
+    for name in library.instruction_sets:
+        found = driver.products(products, instruction_set=name)
+        for sums, (format, dense, x) in zip(found, products, strict=True):
+            assert np.array_equal(sums, integer_product(dense, x, format=format)), (name, format)
+        differences = np.abs(driver.step(ticket, features, instruction_set=name) - step_here(ticket, features))
+        # no instruction there adds to a product without rounding it first; log-probabilities down to -7
+        assert differences.max() < 2e-5, (name, differences.max(), differences.mean())
