@@ -5,8 +5,8 @@
 
 Models of 8 and 24 million weights are drawn and masked, which is fair for times; those of 1 million are trained tickets
 where --tickets names any, and their error rates must stay what they are. What is measured, and how: engine_timing.py.
-Finished parts, one a size and chunk length, are kept in the result file: --resume goes on after them. Writes
-benchmarks/results/engine.json and engine.html.
+All models of a part are in memory at once: 9 GB at 24m. Finished parts, one a size and chunk length, are kept in the
+result file: --resume goes on after them. Writes benchmarks/results/engine.json and engine.html.
 """
 
 import argparse

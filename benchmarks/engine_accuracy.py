@@ -1,6 +1,7 @@
 """What speed must not cost: error rates of trained tickets in every runtime, and bytes beside Shannon's bound."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.engine_files import model_key
@@ -25,13 +26,14 @@ def word_error_rates(folders, *, data_dir, bundles):
         data_dir: corpus directory.
         bundles: folder that the bundles are written to; one that is there is not made again.
     Returns:
-        list of dicts, one a ticket: `ticket`, `density`, and for each of RUNTIMES a dict `<backend>_<precision>` of
-        `wer`, `wer_interval`, `minus_reference` and `minus_reference_interval` (paired, 95 %).
+        list of dicts, one a ticket and, of more than one, a last one of all together: `ticket`, `density`, and for each
+        of RUNTIMES a dict `<backend>_<precision>` of `wer`, `wer_interval`, `minus_reference` and
+        `minus_reference_interval` (paired, 95 %).
     """
     utterances, _ = read_manifest(find_corpus("an4", data_dir=data_dir).splits["test"])
     references = [utterance.text for utterance in utterances]
     clips = [load_audio(utterance) for utterance in utterances]
-    records = []
+    records, every_score = [], []
     for folder in map(Path, folders):
         ticket = load_ticket(folder)
         bundle = _export(ticket, bundles=bundles)
@@ -41,18 +43,40 @@ def word_error_rates(folders, *, data_dir, bundles):
             recognizer = Recognizer(bundle, precision=precision, backend=backend)
             texts = [recognizer.transcribe(clip).text for clip in clips]
             scores[f"{backend}_{precision}"] = score_texts(references, texts)
-        reference = next(iter(scores.values()))
-        record = {"ticket": f"{folder.resolve().parent.name}/{folder.name}", "density": ticket.mask.density}
-        for name, score in scores.items():
-            difference, low, high = paired_difference(reference, score)
-            record[name] = {
-                "wer": score.wer,
-                "wer_interval": list(score.wer_interval),
-                "minus_reference": difference,
-                "minus_reference_interval": [low, high],
-            }
-        records.append(record)
+        name = f"{folder.resolve().parent.name}/{folder.name}"
+        records.append({"ticket": name, "density": ticket.mask.density, **_compare(scores)})
+        every_score.append(scores)
+    if len(every_score) > 1:
+        together = {name: _pool([scores[name] for scores in every_score]) for name in every_score[0]}
+        records.append({"ticket": "all together", "density": None, **_compare(together)})
     return records
+
+
+def _compare(scores):
+    """Return a dict of figures for each Score: what it is, and how far from the first one."""
+    reference = next(iter(scores.values()))
+    found = {}
+    for name, score in scores.items():
+        difference, low, high = paired_difference(reference, score)
+        found[name] = {
+            "wer": score.wer,
+            "wer_interval": list(score.wer_interval),
+            "minus_reference": difference,
+            "minus_reference_interval": [low, high],
+        }
+    return found
+
+
+def _pool(scores):
+    """Return the Score of several models on the same utterances: one of them alone may differ by chance."""
+    errors, words = (
+        tuple(map(sum, zip(*(getattr(score, name) for score in scores), strict=True)))
+        for name in ("word_errors", "word_counts")
+    )
+    pooled = replace(scores[0], word_errors=errors, word_counts=words)
+    # Beside a model that never errs, the difference is the error rate.
+    wer, low, high = paired_difference(replace(pooled, word_errors=(0,) * len(words)), pooled)
+    return replace(pooled, wer=wer, wer_interval=(low, high))
 
 
 def _export(ticket, *, bundles):

@@ -1,7 +1,7 @@
 """Figures of the engine's benchmark: ratios, time over density, rooflines."""
 
 from benchmarks.engine_models import COMPOSITE
-from benchmarks.engine_rows import BASELINE, SUBJECT
+from benchmarks.engine_rows import BASELINE, SUBJECT, promised_ratio
 from runtime.errors import require_extra
 from runtime.plots import EXTRA, Series, line_figure
 
@@ -18,7 +18,7 @@ _FAMILIES = {
 
 
 def ratio_figure(parts):
-    """Draw how many times faster than onnxruntime int8 of the same model the engine runs each row, a bar a size."""
+    """Draw how much faster than onnxruntime int8 of the same model the engine is, a bar a size; lines are promises."""
     figure = require_extra("matplotlib.figure", extra=EXTRA).Figure(figsize=(10, 5), layout="constrained")
     axes = figure.add_subplot()
     labels = [row["label"] for row in parts[0]["rows"]]
@@ -32,6 +32,9 @@ def ratio_figure(parts):
             [end - value for value, end in zip(middle, high, strict=True)],
         ]
         axes.bar(places, middle, width, yerr=around, color=colour, label=part["size"])
+        for row, place in zip(rows, places, strict=True):
+            if (bar := promised_ratio(part["size"], row["name"])) is not None:
+                axes.hlines(bar, place - width / 2, place + width / 2, color="#000000", linewidth=2)
     axes.axhline(1, color="#000000", linewidth=0.8)
     axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
     axes.set_ylabel("times as fast as onnxruntime int8 of the same model")
@@ -100,8 +103,13 @@ def roofline_figure(parts, *, peaks):
                 label = f"{part['size']} {row['label']}"
                 speed = row["multiply_adds_per_s"] / 1e9
                 axes.plot(row["intensity"], speed, marker, color=colour, linestyle="none", label=label)
+    ticker = require_extra("matplotlib.ticker", extra=EXTRA)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(ticker.NullLocator())
+        axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     axes.set_xlabel("multiply-adds a byte of weights and caches")
     axes.set_ylabel("G multiply-adds a second, zeros not counted")
     axes.grid(True, color="#dddddd", linewidth=0.8)

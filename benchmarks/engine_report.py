@@ -23,6 +23,9 @@ is the graph of onnxruntime, whose operators OpenVINO may not fuse.
 The rooflines: reading is the fastest of three ways in which numpy reads 64 MB; arithmetic is four times the rate of \
 numpy's float32 matrix product, because an instruction that adds up four 8-bit products does four multiply-adds in a \
 lane where float32 does one. Only multiply-adds with weights that are not 0 count, and those of attention."""
+_WER = """\
+The reference is the first: onnxruntime in float32. The paired intervals are of one ticket each; among several, one \
+beyond 0 is to be expected by chance, and the last line, all tickets together, says more."""
 
 
 def result_text(result):
@@ -69,7 +72,9 @@ def result_html(result):
     for part in _with_footprints(result):
         sections.append(Section(heading=f"{_title(part)}: load time and memory", table=footprint_table(part)))
     if result["wer"]["records"]:
-        sections.append(Section(heading="Word error rate, AN4 test", table=wer_table(result["wer"]["records"])))
+        sections.append(
+            Section(heading="Word error rate, AN4 test", text=_WER, table=wer_table(result["wer"]["records"]))
+        )
     sections.append(Section(heading="On disk", text=_disk_text(result["disk"])))
     footer = f"{machine_line(result['machine'])}\n\n{result['command']}"
     return html_report("The ticket engine", sections=sections, footer=footer)

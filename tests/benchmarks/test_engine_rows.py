@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.engine_models import COMPOSITE
 from benchmarks.engine_report import result_html, result_text
-from benchmarks.engine_rows import check_bars, make_rows, summarise
+from benchmarks.engine_rows import check_bars, is_wer_equal, make_rows, promised_ratio, summarise
 
 PEAKS = {
     "read_bytes_per_s": 1e10,
@@ -44,6 +44,19 @@ def make_part(tmp_path, *, size="8m", **engine_ms):
         "rows": rows, "fp32_error": {"max": 2e-5, "mean": 1e-6, "num_chunks": 104}, "size": size, "chunk_ms": 640,
         "is_trained": False, "key": {},
     }  # fmt: skip
+
+
+def wer_record(wer, low):
+    reference = {"wer": 0.1, "wer_interval": [0.08, 0.12], "minus_reference": 0, "minus_reference_interval": [0, 0]}
+    return {"onnxruntime_fp32": reference, "engine_int8": {"wer": wer, "minus_reference_interval": [low, 0.02]}}
+
+
+def test_word_error_rates_are_equal_within_their_intervals():
+    assert is_wer_equal([wer_record(0.11, -0.001)])
+    # One of two differs, but within its interval, and together they do not.
+    assert is_wer_equal([wer_record(0.11, 0.001), wer_record(0.105, -0.001)])
+    assert not is_wer_equal([wer_record(0.13, -0.001)])
+    assert not is_wer_equal([wer_record(0.11, -0.001), wer_record(0.11, 0.001)])
 
 
 def test_ratios_are_taken_round_by_round(tmp_path):
@@ -90,10 +103,17 @@ def test_summary_has_the_promised_keys(tmp_path):
     assert checks["max_abs_error_fp32"] is True
 
 
+def test_promises():
+    assert promised_ratio("8m", "unstructured_5") == 6
+    assert promised_ratio("24m", "half") == 2.5
+    assert promised_ratio("24m", COMPOSITE) is None
+    assert promised_ratio("1m", "dense") is None
+
+
 def test_bars_that_are_missed(tmp_path):
     parts = {"8m_640": make_part(tmp_path, dense=[1.0] * 3, half=[0.1] * 3, **{COMPOSITE: [0.2] * 3})}
     summary = summarise(parts, disk={**DISK, "file_over_bound": 1.2}) | {"8m_dense_int8": 1.9}
-    wer = [{"engine_int8": {"minus_reference_interval": [0.001, 0.01]}}]
+    wer = [wer_record(0.1, 0.001)]
     checks = {check["key"]: check["is_met"] for check in check_bars(summary, parts=parts, wer=wer)}
     missed = ("8m_dense_int8", "8m_composite_is_fastest", "disk_over_entropy_bound", "wer_is_equal")
     assert {key for key, is_met in checks.items() if is_met is False} == set(missed)
@@ -104,8 +124,7 @@ def test_report(tmp_path):
     record = part["rows"][0]["runtimes"]["engine_int8"]
     record["footprint"] = {"load_s": 0.1, "peak_rss_bytes": 50_000_000, "imports_rss_bytes": 40_000_000}
     parts = {"8m_640": part, "24m_640": {**part, "size": "24m"}}
-    score = {"wer": 0.1, "minus_reference": 0.0, "minus_reference_interval": [-0.01, 0.01]}
-    wer = {"key": {}, "records": [{"ticket": "an4/level_06", "density": 0.2, "engine_int8": score}]}
+    wer = {"key": {}, "records": [{"ticket": "an4/level_06", "density": 0.2, **wer_record(0.1, -0.01)}]}
     summary = summarise(parts, disk=DISK)
     machine = {
         "cpu": "A CPU", "architecture": "x86_64", "cores": 2, "threads": 1, "python": "3.11", "versions": {},
