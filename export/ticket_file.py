@@ -19,6 +19,7 @@ _MAGIC = b"LTICKET\0"
 _PROLOGUE = struct.Struct("<8s2I2Q")
 _MATRIX = struct.Struct("<8I")
 _RAW = 0xFFFFFFFF
+_RAW_FLOAT16 = 0xFFFFFFFE
 _FLOAT32, _FLOAT16 = 0, 1
 _CONFIG_FIELDS = ("num_mels", "stem_width", "model_width", "head_width")
 _WIDTH_FIELDS = ("ff1", "heads", "conv", "ff2", "conv_norm")
@@ -91,6 +92,7 @@ def _code(model, *, precision, num_bits, target, formats):
     dtype = np.float32 if precision == "fp32" else np.float16
     forced = None if formats is None else find_format(formats, precision=precision)
     dense = find_format("dense", precision=precision)
+    float_dense = find_format("dense", precision="fp32")
 
     def vector(tensor):
         return _round(tensor.detach().double().numpy(), dtype)
@@ -98,7 +100,9 @@ def _code(model, *, precision, num_bits, target, formats):
     def matrix(name, weight, bias, *, format=forced):
         weight = weight.numpy()
         chosen = choose_format(weight, precision=precision, target=target) if format is None else format
-        return code_matrix(name, weight, _round(bias.numpy(), dtype), format=chosen, num_bits=num_bits)
+        float_dtype = _round(weight, dtype).dtype
+        bias = _round(bias.numpy(), dtype)
+        return code_matrix(name, weight, bias, format=chosen, num_bits=num_bits, float_dtype=float_dtype)
 
     def feed_forward(name, layer):
         return [
@@ -110,7 +114,9 @@ def _code(model, *, precision, num_bits, target, formats):
     tensors = [
         # Log-mel energies are far from 0 and close together: in float32 at any precision.
         *(_round(each.double().numpy(), np.float32) for each in (stem.mean, stem.inverse_std)),
-        matrix("conv1", *fold(stem.conv1)),
+        # In float in int8 files too: 8 bits for the features and these weights make five sixths of the error of
+        # an int8 ticket (KL divergence from float32 on AN4's dev clips), and a hundredth of its work.
+        matrix("conv1", *fold(stem.conv1), format=forced if precision == "fp32" else float_dense),
         matrix("conv2", *fold(stem.conv2)),
     ]
     for number, block in enumerate(model.blocks):
@@ -158,12 +164,12 @@ def _pack_vector(values):
 def _pack_matrix(matrix, *, tables, numbers):
     """Return (bytes, record) of a matrix; its streams take the next `numbers` of their tables."""
     packed, used = [], []
-    for stream, content in zip(matrix.streams, (matrix.gaps.tobytes(), matrix.values.tobytes()), strict=True):
-        number = -1 if stream is None else next(numbers)
-        coded = content if number < 0 else encode(tables[number], stream)
-        is_shorter = len(coded) < len(content)
-        packed.append(coded if is_shorter else content)
-        used.append(number if is_shorter else _RAW)
+    for stream, content in zip(matrix.streams, (matrix.gaps, matrix.values), strict=True):
+        number, raw = -1 if stream is None else next(numbers), content.tobytes()
+        coded = raw if number < 0 else encode(tables[number], stream)
+        is_shorter = len(coded) < len(raw)
+        packed.append(coded if is_shorter else raw)
+        used.append(number if is_shorter else _RAW_FLOAT16 if content.dtype == np.float16 else _RAW)
     gaps, values = packed
     rows, cols = matrix.shape
     header = _MATRIX.pack(matrix.format.number, rows, cols, matrix.num_entries, *used, len(gaps), len(values))

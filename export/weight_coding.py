@@ -25,7 +25,7 @@ class CodedMatrix:
         scale: float16 or float32 (rows,), or None for float formats.
         num_entries: blocks stored; 0 for dense formats.
         gaps: uint8 stream; empty for dense formats.
-        values: int8 or float32 stream.
+        values: int8, float32 or float16 stream.
         num_nonzeros: weights that are not 0.
     """
 
@@ -64,12 +64,12 @@ class CodedMatrix:
             num_blocks = np.prod([-(-size // side) for size, side in zip(self.shape, self.format.block, strict=True)])
             places[:] = self.num_entries, num_blocks - self.num_entries
         if self.format.precision == "fp32":
-            return float(entropy_bits(places)) + 32 * self.values.size
+            return float(entropy_bits(places)) + 8 * self.values.nbytes
         _, counts = np.unique(self.values, return_counts=True)
         return float(entropy_bits(places) + entropy_bits(counts.astype(np.float64)))
 
 
-def code_matrix(name, weight, bias, *, format, num_bits=8):
+def code_matrix(name, weight, bias, *, format, num_bits=8, float_dtype=np.float32):
     """Take a matrix apart.
 
     Args:
@@ -78,13 +78,14 @@ def code_matrix(name, weight, bias, *, format, num_bits=8):
         bias: float64 (rows,).
         format: WeightFormat.
         num_bits: of each value in an int8 format, 8 or 4.
+        float_dtype: of each value in a float format, float32 or float16.
     Returns:
         CodedMatrix.
     """
     if format.precision == "int8":
         stored, scale = quantise(weight, num_bits=num_bits)
     else:
-        stored, scale = weight.astype(np.float32), None
+        stored, scale = weight.astype(float_dtype), None
     if format.block is None:
         num_entries, gaps, values = 0, np.zeros(0, np.uint8), stored.ravel()
     else:

@@ -104,11 +104,13 @@ def test_the_manifest_tells_the_formats_of_the_ticket_file(exported, with_zeros)
         names = [name for name, tensor in ticket.tensors.items() if not isinstance(tensor, np.ndarray)]
         assert manifest.engine["precision"] == "int8"
         assert list(manifest.engine["formats"]) == names
-        assert {name.rpartition("_")[2] for name in manifest.engine["formats"].values()} == {"i8"}
+        formats = dict(manifest.engine["formats"])
+        assert formats.pop("conv1") == "dense_f32"
+        assert {name.rpartition("_")[2] for name in formats.values()} == {"i8"}
         assert ticket.config["chunk_frames"] == CHUNK_FRAMES
     # Whole units are zero here, of which the shrunk model has none.
     assert "block1x4_i8" in Manifest.load(with_zeros[0]).engine["formats"].values()
-    assert set(Manifest.load(exported.folder).engine["formats"].values()) == {"dense_i8"}
+    assert set(Manifest.load(exported.folder).engine["formats"].values()) == {"dense_f32", "dense_i8"}
     assert "Matrices in model.ticket, by format: " in (exported.folder / "README.md").read_text()
 
 

@@ -37,6 +37,19 @@ struct RawFloat {
     const uint8_t *next;
 };
 
+struct RawHalf {
+    bool read(float *value) {
+        uint16_t half;
+        std::memcpy(&half, next, sizeof half);
+        next += sizeof half;
+        *value = from_float16(half);
+        return is_finite(*value);
+    }
+    bool is_used_up() const { return true; }
+
+    const uint8_t *next;
+};
+
 template <typename Values, typename T>
 bool decode_dense(const MatrixRecord &record, Values values, T *dense, Error *error) {
     const size_t count = size_t{record.rows} * record.cols;
@@ -114,6 +127,7 @@ bool MatrixRecord::decode(int8_t *dense, Error *error) const {
 
 bool MatrixRecord::decode(float *dense, Error *error) const {
     if (is_int8(format)) return error->set("%s: holds integers", name);
+    if (is_half) return decode_values(*this, RawHalf{values}, dense, error);
     return decode_values(*this, RawFloat{values}, dense, error);
 }
 

@@ -13,6 +13,7 @@ constexpr uint8_t kMagic[8] = {'L', 'T', 'I', 'C', 'K', 'E', 'T', 0};
 constexpr uint32_t kVersion = 1;
 constexpr size_t kPrologueBytes = 32;
 constexpr uint32_t kRaw = 0xFFFFFFFF;
+constexpr uint32_t kRawHalf = 0xFFFFFFFE;
 constexpr uint32_t kFloat16 = 1;
 
 // Limits that no real model comes near: they keep a hostile file from eating the memory, and products of sizes far
@@ -36,19 +37,6 @@ uint64_t checksum(const uint8_t *data, size_t num_bytes) {
         hash ^= hash >> 32;
     }
     return hash;
-}
-
-float from_float16(uint16_t half) {
-    uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, exponent = (half >> 10) & 31, fraction = half & 1023;
-    if (exponent == 0) {
-        float value = static_cast<float>(fraction) * (1.0f / (1 << 24));
-        return sign != 0 ? -value : value;
-    }
-    exponent = exponent == 31 ? 255 : exponent + 112;
-    uint32_t bits = sign | exponent << 23 | fraction << 13;
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
 }
 
 // Reads a file from front to back. Methods return false where they have set the error.
@@ -254,6 +242,10 @@ private:
         record->num_entries = header.num_entries;
         record->gap_bytes = header.gap_bytes;
         record->value_bytes = header.value_bytes;
+        if (header.value_table == kRawHalf && !is_int8(record->format)) {
+            record->is_half = true;
+            header.value_table = kRaw;
+        }
         return find_table(header.gap_table, record, &record->gap_table) &&
                find_table(header.value_table, record, &record->value_table) && check_streams(*record) &&
                read_part("bias", rows, *record, &record->bias) &&
@@ -289,7 +281,7 @@ private:
         }
         if (!is_int8(record.format)) {
             if (record.value_table != nullptr) return error_->set("%s: float values are never coded", name);
-            num_values *= sizeof(float);
+            num_values *= record.is_half ? sizeof(uint16_t) : sizeof(float);
         }
         if (record.value_table == nullptr && record.value_bytes != num_values) {
             return error_->set("%s: %zu bytes of values, expected %llu", name, record.value_bytes,
@@ -320,6 +312,19 @@ private:
 };
 
 }  // namespace
+
+float from_float16(uint16_t half) {
+    uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, exponent = (half >> 10) & 31, fraction = half & 1023;
+    if (exponent == 0) {
+        float value = static_cast<float>(fraction) * (1.0f / (1 << 24));
+        return sign != 0 ? -value : value;
+    }
+    exponent = exponent == 31 ? 255 : exponent + 112;
+    uint32_t bits = sign | exponent << 23 | fraction << 13;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 File::~File() {
     if (blocks == nullptr) return;

@@ -46,6 +46,7 @@ struct MatrixRecord {
     char name[kNameBytes] = "";  // for people: blocks[3].ff1.up
     Format format = Format::dense_f32;
     uint32_t rows = 0, cols = 0;
+    bool is_half = false;      // float values are stored as float16
     uint32_t num_entries = 0;  // weights or blocks that are not zero; 0 if dense
     const SlotTable *gap_table = nullptr, *value_table = nullptr;  // nullptr: raw
     const uint8_t *gaps = nullptr, *values = nullptr;
@@ -93,6 +94,8 @@ inline bool is_finite(float value) {
     std::memcpy(&bits, &value, sizeof bits);
     return (bits & 0x7F800000) != 0x7F800000;
 }
+
+float from_float16(uint16_t half);
 
 // Read a file from memory into a new File. The records point into `data`, which must outlive `file`.
 bool parse_file(const uint8_t *data, size_t num_bytes, File *file, Error *error);

@@ -11,6 +11,7 @@ import numpy as np
 BLOCKS = {2: (1, 1), 3: (1, 1), 4: (1, 1), 5: (1, 4), 6: (1, 4), 7: (4, 4)}
 INT8 = (1, 3, 4, 6, 7)
 RAW = 0xFFFFFFFF
+RAW_FLOAT16 = 0xFFFFFFFE
 CONFIG = (
     "num_mels",
     "stem_width",
@@ -143,7 +144,7 @@ def _weights(header, gaps, values, tables):
     down, across = -(-header["rows"] // height), -(-header["cols"] // width)
     num_entries = header["num_entries"] if header["format"] in BLOCKS else down * across
     if not is_int8:
-        flat = np.frombuffer(values, "<f4")
+        flat = np.frombuffer(values, "<f2" if header["value_table"] == RAW_FLOAT16 else "<f4")
     elif header["value_table"] == RAW:
         flat = np.frombuffer(values, "i1")
     else:
