@@ -20,9 +20,18 @@ struct Four {
 #if TICKET_LANES == 4
     // Converted at once; an element is spread from there, or multiplied with as it is (NEON).
     typename Vec<4>::F v;
-    TICKET_ALWAYS_INLINE explicit Four(const T *p) {
-        typedef T Narrow __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
-        v = __builtin_convertvector(*reinterpret_cast<const Narrow *>(p), typename Vec<4>::F);
+    TICKET_ALWAYS_INLINE explicit Four(const float *p) : v(*reinterpret_cast<const typename Vec<4>::F *>(p)) {}
+    TICKET_ALWAYS_INLINE explicit Four(const int8_t *p) {
+#if defined(__aarch64__)
+        // Each byte to the upper end of a lane, and back with its sign: compilers convert four bytes one by one.
+        typedef typename Vec<4>::I I;
+        int32_t all;
+        std::memcpy(&all, p, 4);
+        v = __builtin_convertvector(((all - I{}) << I{24, 16, 8, 0}) >> 24, typename Vec<4>::F);
+#else
+        typedef int8_t Bytes __attribute__((vector_size(4), aligned(1), may_alias));
+        v = __builtin_convertvector(*reinterpret_cast<const Bytes *>(p), typename Vec<4>::F);
+#endif
     }
     TICKET_ALWAYS_INLINE float operator[](int i) const { return v[i]; }
 #else
