@@ -3,7 +3,6 @@
 The same files under a sanitizer, and many more: test_sanitizers.py.
 """
 
-import functools
 import json
 import struct
 import subprocess
@@ -18,15 +17,9 @@ from hypothesis import strategies as st
 
 from runtime.engine.library import Model, aligned_bytes, instruction_sets
 from runtime.errors import BundleError
-from tests.runtime.engine.reference_ticket import CONFIG, INT8, WIDTHS, checksum, tensor_shapes
-from tests.runtime.engine.ticket_builder import (
-    CONFIG_VALUES,
-    TicketBuilder,
-    matrix_bytes,
-    seal,
-    weights,
-)
-from tests.runtime.engine.tiny_ticket import random_ticket
+from tests.runtime.engine.reference_ticket import CONFIG, RAW, WIDTHS, checksum, tensor_shapes
+from tests.runtime.engine.small_tickets import small_tickets
+from tests.runtime.engine.ticket_builder import CONFIG_VALUES, TicketBuilder, seal
 
 pytestmark = pytest.mark.usefixtures("engine_library")
 
@@ -42,20 +35,8 @@ UNWRITTEN = np.uint32(0x7FC0DEAD).view(np.float32)
 # Numbers around every limit of the format, and around what 16 and 32 bits hold.
 NUMBERS = sorted(
     {max(0, power + nearby) for power in (0, 8, 256, 1024, 5461, 1 << 14, 1 << 16, 1 << 24) for nearby in (-1, 0, 1)}
-    | {2, 3, 4, 5, 1023, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}
+    | {2, 3, 4, 5, 1023, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF}
 )
-
-
-@functools.cache
-def originals():
-    """Return small ticket files: every format, raw and coded, and one with every module."""
-    files = []
-    for format in range(8):
-        builder = TicketBuilder(default=format)
-        tables = (0 if format >= 2 else 0xFFFFFFFF, 1 if format in INT8 else 0xFFFFFFFF)
-        builder.tensors["conv2"] = matrix_bytes(format, weights(builder.shapes["conv2"], format=format), tables=tables)
-        files.append(builder.bytes())
-    return (*files, random_ticket(), random_ticket(precision="int8"))
 
 
 def marked(shape, dtype=float):
@@ -91,12 +72,12 @@ def resealed(data):
     return bytes(data[:16]) + struct.pack("<QQ", PROLOGUE_BYTES + len(body), checksum(body)) + body
 
 
-files = st.integers(0, 9).map(lambda number: originals()[number])
+files = st.integers(0, 9).map(lambda number: small_tickets()[number])
 names = st.integers(0, 7).map(lambda number: instruction_sets()[number % len(instruction_sets())])
 
 
 def test_the_files_are_right_before_anything_happens_to_them():
-    for data, name in ((data, name) for data in originals() for name in instruction_sets()):
+    for data, name in ((data, name) for data in small_tickets() for name in instruction_sets()):
         assert check_file(data, instruction_set=name) is None
         assert resealed(data) == data
 
@@ -213,7 +194,7 @@ def claiming_ticket(config, widths):
             continue
         # a stream of one symbol is the coder's state and no more
         is_dense = name.endswith("depthwise")
-        header = (1, *shape, 0, 0xFFFFFFFF, 0, 0, 4) if is_dense else (3, *shape, 0, *[0xFFFFFFFF] * 2, 0, 0)
+        header = (1, *shape, 0, RAW, 0, 0, 4) if is_dense else (3, *shape, 0, RAW, RAW, 0, 0)
         content.append(struct.pack("<8I", *header) + 2 * (struct.pack("<I", 1) + bytes(2 * shape[0])))
         content.append(struct.pack("<I", 1 << 16) if is_dense else b"")
     return seal(b"".join(content), num_tables=1)
@@ -244,7 +225,7 @@ def test_a_small_file_cannot_ask_for_much_memory(tmp_path, engine_library):
             paths.append(tmp_path / f"{number}.ticket")
             paths[-1].write_bytes(data)
     # Numbers anywhere that no file pays for, too.
-    for number, data in enumerate(original[:4096] for original in originals()):
+    for number, data in enumerate(original[:4096] for original in small_tickets()):
         for at in range(PROLOGUE_BYTES, 160, 4):
             paths.append(tmp_path / f"{number}_{at}.ticket")
             paths[-1].write_bytes(resealed(data[:at] + struct.pack("<I", 16384 - at % 8) + data[at + 4 :]))

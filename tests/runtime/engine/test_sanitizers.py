@@ -8,12 +8,8 @@ import pytest
 from runtime.engine.build import INSTRUCTION_SETS, build
 from runtime.engine.library import instruction_sets
 from tests.runtime.engine.driver_build import Engine, compiler_or_skip, sources_without
-from tests.runtime.engine.reference_ticket import INT8, RAW
-from tests.runtime.engine.ticket_builder import TicketBuilder, matrix_bytes, weights
-from tests.runtime.engine.tiny_ticket import random_ticket
+from tests.runtime.engine.small_tickets import small_tickets
 
-# Tiles of 4, 8 and 16 frames, full ones and others, one and two of them a chunk.
-CHUNKS = (1, 4, 3, 8, 5, 16, 2, 20)
 # Enough for every check of the parser to refuse something; 1e6 mutations of these files were clean.
 NUM_MUTATIONS = 3000
 
@@ -45,18 +41,11 @@ def sanitized(engine_library, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tickets(tmp_path_factory):
-    """Return paths of small ticket files: every format, raw and coded streams, every size of tile."""
-    folder, paths = tmp_path_factory.mktemp("tickets"), []
-    for format, chunk in enumerate(CHUNKS):
-        builder = TicketBuilder(default=format, config={"chunk_frames": chunk})
-        tables = (0 if format >= 2 else RAW, 1 if format in INT8 else RAW)
-        dense = weights(builder.shapes["conv2"], format=format)
-        builder.tensors["conv2"] = matrix_bytes(format, dense, tables=tables)
-        paths.append(folder / f"format_{format}.ticket")
-        paths[-1].write_bytes(builder.bytes())
-    for precision in ("fp32", "int8"):
-        paths.append(folder / f"{precision}.ticket")
-        paths[-1].write_bytes(random_ticket(precision=precision))
+    """Return paths of small ticket files."""
+    folder = tmp_path_factory.mktemp("tickets")
+    paths = [folder / f"{number}.ticket" for number in range(len(small_tickets()))]
+    for path, data in zip(paths, small_tickets(), strict=True):
+        path.write_bytes(data)
     return paths
 
 
