@@ -219,6 +219,56 @@ void odd_products(const std::string &name, Random *random) {
     }
 }
 
+// Arguments that no caller should give: refused, and nothing is touched.
+void odd_calls(const Bytes &file) {
+    char error[8];
+    ticket_close(nullptr);
+    for (size_t room : {size_t{0}, size_t{1}, sizeof error}) {
+        std::memset(error, 'x', sizeof error);
+        if (ticket_open("", 0, nullptr, error, room) != nullptr) fail("no file is a model");
+        if (ticket_open(file.data(), file.size(), "an instruction set of another world", error, room) != nullptr) {
+            fail("an unknown instruction set is one");
+        }
+        if (room < sizeof error && error[room] != 'x') fail("an error is longer than its room");
+    }
+    ticket_model *model = ticket_open(file.data(), file.size(), nullptr, error, sizeof error);
+    if (model == nullptr) fail("a right file is refused");
+    for (uint32_t num_streams : {uint32_t{0}, uint32_t{1025}, UINT32_MAX}) {
+        if (ticket_workspace_bytes(model, num_streams) != 0) fail("a workspace for too many streams");
+        if (ticket_step(model, num_streams, nullptr, nullptr, nullptr, error) != -1) fail("too many streams are stepped");
+    }
+    if (ticket_workspace_bytes(model, 1024) == 0) fail("no workspace for 1024 streams");
+    if (ticket_step(model, 1, nullptr, nullptr, nullptr, nullptr) != -1) fail("a step without a workspace");
+    ticket_close(model);
+    const uint32_t odd_sizes[][4] = {{0, 1, 1, 1}, {2, 1, 1, 1}, {5, 1, 1, 1}, {8, 1, 1, 1},     {UINT32_MAX, 1, 1, 1},
+                                     {1, 0, 1, 1}, {1, 1, 0, 1}, {1, 1, 1, 0}, {1, 16385, 1, 1}, {1, 1, UINT32_MAX, 1}};
+    for (const uint32_t *n : odd_sizes) {
+        if (ticket_integer_product(nullptr, n[0], n[1], n[2], n[3], nullptr, nullptr, nullptr) != -1) {
+            fail("a product of nothing");
+        }
+    }
+}
+
+// Every size of room for a stream, under frequencies that fit, that do not sum up, and that leave a symbol out.
+void odd_streams(Random *random) {
+    uint16_t frequencies[256];
+    for (uint32_t variant = 0; variant < 3; variant++) {
+        for (uint16_t &count : frequencies) count = 64;
+        if (variant == 1) frequencies[7] = 65;
+        if (variant == 2) frequencies[7] = 0, frequencies[8] = 128;
+        std::vector<uint8_t> symbols(50);
+        for (uint8_t &symbol : symbols) symbol = uint8_t(random->next());
+        symbols[20] = 7;
+        for (size_t room = 0; room <= 2 * symbols.size() + 4; room++) {
+            std::vector<uint8_t> out(room);
+            const size_t size = ticket_encode(frequencies, symbols.data(), symbols.size(), out.data(), room);
+            if (size > room) fail("a stream is longer than its room");
+            if (variant == 0 && room == 2 * symbols.size() + 4 && size == 0) fail("a stream does not fit its bound");
+            if (variant != 0 && size != 0) fail("frequencies that do not serve");
+        }
+    }
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
@@ -227,6 +277,8 @@ int main(int argc, char **argv) {
     const long mutations = std::strtol(argv[2], nullptr, 10);
     const std::vector<std::string> names = split(ticket_instruction_sets());
     for (const std::string &name : names) odd_products(name, &random);
+    odd_calls(read_file(argv[3]));
+    odd_streams(&random);
     long num_opened = 0, num_refused = 0;
     for (int i = 3; i < argc; i++) {
         const Bytes original = read_file(argv[i]);

@@ -1,7 +1,8 @@
 // Steps one model from four threads at once: threads_driver FILE...
 //
-// Each thread has streams of its own, in batches of other sizes than its neighbours'. The result has to be, bit for bit,
-// what one thread computes after the other; a thread sanitizer sees whether they share anything that is written.
+// Each thread has streams of its own, in batches of other sizes than its neighbours', and opens and closes the same file
+// once more meanwhile. The result has to be, bit for bit, what one thread computes after the other; a thread sanitizer
+// sees whether they share anything that is written.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -60,18 +61,31 @@ std::vector<float> run(const ticket_model *model, int number) {
     return outputs;
 }
 
+ticket_model *open(const std::vector<char> &data, const char *instruction_set) {
+    char error[160];
+    ticket_model *model = ticket_open(data.data(), data.size(), instruction_set, error, sizeof error);
+    if (model == nullptr) fail(error);
+    return model;
+}
+
 void compare(const char *path, const char *instruction_set) {
     std::vector<char> data;
     std::FILE *file = std::fopen(path, "rb");
     if (file == nullptr) fail("cannot open a file");
     for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) data.push_back(char(c));
     std::fclose(file);
-    char error[160];
-    ticket_model *model = ticket_open(data.data(), data.size(), instruction_set, error, sizeof error);
-    if (model == nullptr) fail(error);
+    ticket_model *model = open(data, instruction_set);
     std::vector<float> found[kNumThreads];
     std::vector<std::thread> threads;
-    for (int i = 0; i < kNumThreads; i++) threads.emplace_back([&, i] { found[i] = run(model, i); });
+    for (int i = 0; i < kNumThreads; i++) {
+        threads.emplace_back([&, i] {
+            ticket_model *own = open(data, instruction_set);
+            found[i] = run(model, i);
+            const std::vector<float> again = run(own, i);
+            ticket_close(own);
+            if (std::memcmp(found[i].data(), again.data(), again.size() * sizeof(float)) != 0) fail("two models differ");
+        });
+    }
     for (std::thread &thread : threads) thread.join();
     for (int i = 0; i < kNumThreads; i++) {
         const std::vector<float> expected = run(model, i);
