@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from tqdm import tqdm
+
 from benchmarks.engine_files import describe_model, write_graphs, write_masked_graphs, write_tickets
 from benchmarks.engine_models import (
     COMPOSITE,
@@ -14,7 +16,7 @@ from benchmarks.engine_models import (
     peak_config,
     ticket_models,
 )
-from benchmarks.engine_rows import make_rows
+from benchmarks.engine_rows import BASELINE, make_rows
 from benchmarks.engine_timing import PEAK_CHUNK_FRAMES, measure
 
 ERROR_CHUNKS = 104
@@ -84,12 +86,14 @@ def measure_part(described, files, *, chunk, num_rounds, peaks, has_footprints):
     Returns:
         dict of JSON values: `rows`, and `fp32_error`: the worst difference of the engine in float32.
     """
-    models = [
-        [f"{name}/{contestant}", contestant, str(path)]
-        for name, by_contestant in files.items()
-        for contestant, path in by_contestant.items()
-    ]
-    timings = measure("rounds", models=models, chunk_frames=chunk, num_rounds=num_rounds)
+    timings = {}
+    for name in tqdm(files, desc="rows", unit="row", disable=not sys.stderr.isatty()):
+        # Each row beside the dense model of the baseline, in a process of their own: dozens of models side by side
+        # would not fit in any cache, and memory is not where a device that runs one model keeps its weights.
+        models = {f"{name}/{contestant}": (contestant, path) for contestant, path in files[name].items()}
+        models[f"dense/{BASELINE}"] = (BASELINE, files["dense"][BASELINE])
+        models = [[key, contestant, str(path)] for key, (contestant, path) in models.items()]
+        timings[name] = measure("rounds", models=models, chunk_frames=chunk, num_rounds=num_rounds)
     rows = make_rows(described, files=files, timings=timings, peaks=peaks)
     errors = []
     for row in rows:

@@ -8,9 +8,10 @@ from runtime.plots import Section, html_report
 from runtime.table import Table, number
 
 _METHOD = """\
-One process on one core, one thread in every runtime. A round runs every model once, in rotating order, so that a \
-busy machine slows all of them alike; a ratio is taken within each round, and its median and 10 to 90 % interval are \
-shown. Before each model the process reads a buffer of {evicted:.0f} MB, several times the second-level cache: cold \
+One core, one thread in every runtime; one process for each model and the runtimes that run it, with onnxruntime's \
+int8 of the dense model beside them. A round runs every one of these once, in rotating order, so that a busy machine \
+slows all of them alike; a ratio is taken within each round, and its median and 10 to 90 % interval are shown.
+Before each model the process reads a buffer of {evicted:.0f} MB, several times the second-level cache: cold \
 times have all weights come from beyond it, the same for every contestant; warm times are those of the next chunk, \
 at once. Inputs are speech-like, and state is carried on.
 
