@@ -6,7 +6,7 @@ import numpy as np
 import soxr
 
 from runtime.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
-from runtime.ctc import greedy_ctc
+from runtime.decoder import GreedyDecoder, GreedySearch
 from runtime.errors import BundleError
 from runtime.features import (
     HOP_SAMPLES,
@@ -65,16 +65,18 @@ class Recognizer:
         precision: "fp32", "int8", or "auto": what the backend has, int8 where it has both.
         backend: "engine", "onnxruntime", or "auto": the engine where it can run the bundle, else onnxruntime.
         num_threads: threads inside an operator of onnxruntime, >= 1.
+        decoder: a Decoder; None is GreedyDecoder().
     Raises:
         BundleError: the bundle is missing, damaged, altered, of another schema version, or contradicts itself.
-        LotteryError: the backend cannot run here; its hint says what to install.
+        LotteryError: the backend cannot run here, its hint says what to install; or the decoder does not fit the model.
 
     Attributes:
         precision, backend: what was chosen, never "auto".
         instruction_set: what the engine runs on, such as "avx2"; None for onnxruntime.
+        start_search: function without arguments that returns a Search for a stream.
     """
 
-    def __init__(self, bundle_path, *, precision="auto", backend="auto", num_threads=1):
+    def __init__(self, bundle_path, *, precision="auto", backend="auto", num_threads=1, decoder=None):
         # The tokens and the model that is used are verified when they are opened.
         self.manifest = Manifest.load(bundle_path, verify="used")
         self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)
@@ -87,10 +89,13 @@ class Recognizer:
             num_threads=num_threads,
         )
         self.instruction_set = self.session.instruction_set
+        decoder = GreedyDecoder() if decoder is None else decoder
+        self.start_search = decoder.prepare(self.tokenizer, blank=self.session.geometry.blank)
 
     def stream(self, sample_rate_hz=SAMPLE_RATE_HZ):
         """Open a Stream for samples of any rate."""
-        return Stream(self.session, tokenizer=self.tokenizer, sample_rate_hz=sample_rate_hz)
+        search = self.start_search()
+        return Stream(self.session, tokenizer=self.tokenizer, sample_rate_hz=sample_rate_hz, search=search)
 
     def transcribe(self, samples, *, sample_rate_hz=SAMPLE_RATE_HZ):
         """Recognise a whole clip: float32 mono (n,), ±1. Equal to pushing it into a stream in any pieces."""
@@ -110,11 +115,12 @@ class Stream:
         session: a Session, shared.
         tokenizer: its symbols.
         sample_rate_hz: rate of the samples to come.
+        search: a Search that has heard nothing yet; None is a GreedySearch.
     Raises:
         ValueError: sample_rate_hz is out of range.
     """
 
-    def __init__(self, session, *, tokenizer, sample_rate_hz=SAMPLE_RATE_HZ):
+    def __init__(self, session, *, tokenizer, sample_rate_hz=SAMPLE_RATE_HZ, search=None):
         if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
             raise ValueError(
                 f"sample_rate_hz is {sample_rate_hz}, expected {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ}"
@@ -132,10 +138,8 @@ class Stream:
         self._features = np.zeros((0, NUM_MELS), np.float32)
         self._num_features = 0
         self._num_steps = 0
-        self._last = None
-        self._ids, self._frames, self._logprobs = [], [], []
+        self._search = GreedySearch(blank=self._geometry.blank) if search is None else search
         self._segment_start = 0
-        self._num_trailing_blanks = 0
         self._is_finished = False
 
     @property
@@ -146,7 +150,8 @@ class Stream:
     @property
     def silence_s(self):
         """Seconds since the last symbol, in audio decoded since the segment began."""
-        return self._num_trailing_blanks * self._geometry.frame_s
+        num_segment_frames = self._num_decoded_frames - self._segment_start
+        return min(self._search.num_trailing_blanks, num_segment_frames) * self._geometry.frame_s
 
     @property
     def segment_s(self):
@@ -156,7 +161,7 @@ class Stream:
     @property
     def has_text(self):
         """Whether the segment holds any symbol."""
-        return bool(self._ids)
+        return self._search.has_symbols
 
     @property
     def _num_decoded_frames(self):
@@ -186,8 +191,12 @@ class Stream:
         return self._accept_native(samples)
 
     def result(self):
-        """Return what the current segment holds so far; its last word may still grow."""
-        return self._result(len(self._ids), is_final=self._is_finished)
+        """Return what the current segment holds so far.
+
+        Its last word may still grow; another decoder than the greedy one may take back more than that.
+        """
+        symbols = self._search.best(is_final=self._is_finished)
+        return self._result(symbols, count=len(symbols.ids), is_final=self._is_finished)
 
     def finish(self):
         """Decode what is left, with padding so that the last word gets its symbols; return the final Result.
@@ -211,22 +220,27 @@ class Stream:
 
         The caches and the times continue, so nothing at the seam is lost and the segments, put together, are exactly
         what one uninterrupted stream recognises. (Starting again from empty caches would lose the beginning of a word
-        that has been heard but not yet been decided.)
+        that has been heard but not yet been decided.) A beam search keeps what agrees with the segment's text, so
+        that later speech cannot change it; uninterrupted, it might have.
 
         Args:
             keep_open_word: leave the last word, which may still grow, to the next segment: for a cut without silence.
                 A segment of a single word is cut as it is.
         """
-        cut = len(self._ids)
+        cut = 0
         if keep_open_word and not self._is_finished:
-            words = self._tokenizer.words(self._ids)
-            cut = words[-1].first if len(words) > 1 else cut
-        result = self._result(cut, is_final=True)
-        self._segment_start = self._frames[cut] if cut < len(self._frames) else self._num_decoded_frames
-        self._num_trailing_blanks = min(self._num_trailing_blanks, self._num_decoded_frames - self._segment_start)
-        for recorded in (self._ids, self._frames, self._logprobs):
-            del recorded[:cut]
-        return result
+            symbols = self._search.best()
+            words = self._tokenizer.words(symbols.ids)
+            cut = self._search.boundary(words[-1].first) if len(words) > 1 else 0
+        if cut:
+            self._search.commit(cut)
+            self._segment_start = symbols.frames[cut]
+        else:
+            symbols = self._search.best(is_final=True)
+            cut = len(symbols.ids)
+            self._search.commit()
+            self._segment_start = self._num_decoded_frames
+        return self._result(symbols, count=cut, is_final=True)
 
     def _accept_native(self, samples):
         """Hand 16 kHz samples to the features, one model step at a time; return the number of steps."""
@@ -252,26 +266,20 @@ class Stream:
 
     def _step(self, window_TF):
         logprobs_NTV, self._state = self._session.step(window_TF[None], self._state)
-        chunk = greedy_ctc(logprobs_NTV[0], blank=self._geometry.blank, last=self._last)
-        self._ids.extend(chunk.ids)
-        self._frames.extend(self._num_decoded_frames + frame for frame in chunk.frames)
-        self._logprobs.extend(chunk.logprobs)
-        self._last = chunk.last
-        is_silent = chunk.num_trailing_blanks == self._geometry.chunk_frames
-        self._num_trailing_blanks = chunk.num_trailing_blanks + (self._num_trailing_blanks if is_silent else 0)
+        self._search.accept(logprobs_NTV[0])
         self._num_steps += 1
 
-    def _result(self, count, *, is_final):
-        """Spell the first `count` symbols of the segment."""
-        ids = tuple(self._ids[:count])
+    def _result(self, symbols, *, count, is_final):
+        """Spell the first `count` symbols."""
+        ids = symbols.ids[:count]
         words = []
         for word in self._tokenizer.words(ids):
-            probabilities = np.exp(self._logprobs[word.first : word.last + 1])
+            probabilities = np.exp(symbols.logprobs[word.first : word.last + 1])
             words.append(
                 Word(
                     text=word.text,
-                    start_s=self._time_s(self._frames[word.first]),
-                    end_s=self._time_s(self._frames[word.last] + 1),
+                    start_s=self._time_s(symbols.frames[word.first]),
+                    end_s=self._time_s(symbols.frames[word.last] + 1),
                     confidence=float(probabilities.mean()),
                 )
             )

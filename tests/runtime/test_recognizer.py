@@ -6,7 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from runtime.beam import BeamDecoder
 from runtime.ctc import greedy_ctc
+from runtime.decoder import GreedyDecoder
 from runtime.features import PADDING_VALUE, fbank, num_chunks, padded_frames
 from runtime.recognizer import Recognizer, Result, Stream
 from tests.tiny_bundle import CHUNK_FRAMES, TOKENIZER, reference_logprobs, speak, write_tiny_bundle
@@ -15,9 +17,9 @@ TEXT = "cab bad dead bee ace"
 RAGGED = ([1, 7, 160, 1000], [100], [159, 161], [3000, 0, 5], [5000], [100_000])
 
 
-@pytest.fixture(scope="module")
-def recognizer(tmp_path_factory):
-    return Recognizer(write_tiny_bundle(tmp_path_factory.mktemp("recognizer") / "bundle"))
+@pytest.fixture(scope="module", params=[GreedyDecoder(), BeamDecoder()], ids=["greedy", "beam"])
+def recognizer(request, tmp_path_factory):
+    return Recognizer(write_tiny_bundle(tmp_path_factory.mktemp("recognizer") / "bundle"), decoder=request.param)
 
 
 class Recorder:
@@ -51,7 +53,8 @@ def test_push_by_push_is_one_shot_bit_for_bit(recognizer, rate, sizes):
     fed = []
     for pieces in ([len(samples)], sizes):
         session = Recorder(recognizer.session)
-        result = push(Stream(session, tokenizer=TOKENIZER, sample_rate_hz=rate), samples, pieces)
+        search = recognizer.start_search()
+        result = push(Stream(session, tokenizer=TOKENIZER, sample_rate_hz=rate, search=search), samples, pieces)
         fed.append((np.concatenate(session.fed), result))
     assert np.array_equal(fed[0][0], fed[1][0])
     assert fed[0][1] == fed[1][1]
