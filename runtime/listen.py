@@ -10,7 +10,14 @@ from runtime.command import run_command
 from runtime.console import MIN_BEHIND_S, Console, JsonLines
 from runtime.endpoint import Endpointer, EndpointRules
 from runtime.microphone import Microphone, ReplaySource, list_devices
-from runtime.options import add_model_options, create_parser, open_recognizer, positive_seconds
+from runtime.options import (
+    add_decoding_options,
+    add_model_options,
+    check_decoding_options,
+    create_parser,
+    open_recognizer,
+    positive_seconds,
+)
 
 _EXAMPLES = """\
   lottery-listen bundles/an4                            the default microphone; Ctrl-C ends
@@ -18,6 +25,7 @@ _EXAMPLES = """\
   lottery-listen bundles/an4 --device 3                 or a part of the name: --device usb
   lottery-listen bundles/an4 --replay clip.wav          a file in the place of the microphone
   lottery-listen bundles/an4 --jsonl | my-assistant     partial and final results for a program
+  lottery-listen bundles/an4 --words "yes,no,stop"      nothing but these commands
 """
 
 
@@ -139,8 +147,10 @@ def _parse(argv):
         endpoint.add_argument(
             option, type=positive_seconds, default=default, metavar="S", help=f"{text}, seconds (default: %(default)s)"
         )
+    add_decoding_options(parser)
     add_model_options(parser)
     arguments = parser.parse_args(argv)
+    check_decoding_options(arguments, parser=parser)
     if arguments.bundle is None and not arguments.list_devices:
         parser.error("BUNDLE is missing")
     if arguments.speed is not None and arguments.replay is None:

@@ -9,7 +9,13 @@ from runtime.audio import read_blocks
 from runtime.command import EXIT_USER_ERROR, print_error, run_command
 from runtime.console import word_json
 from runtime.errors import AudioError
-from runtime.options import add_model_options, create_parser, open_recognizer
+from runtime.options import (
+    add_decoding_options,
+    add_model_options,
+    check_decoding_options,
+    create_parser,
+    open_recognizer,
+)
 
 # Words are printed and forgotten at least this often, so that a file of any length takes constant memory.
 _SEGMENT_S = 30.0
@@ -19,6 +25,8 @@ _EXAMPLES = """\
   lottery-transcribe bundles/an4 *.flac > texts.tsv         one line a file: name, tab, text
   lottery-transcribe bundles/an4 talk.mp3 --timestamps      one line a word: start, end, confidence, word
   lottery-transcribe bundles/an4 clip.wav --json | jq .text
+  lottery-transcribe bundles/an4 clip.wav --hotword "rubout" --hotword "erase:1.5"
+  lottery-transcribe bundles/an4 clip.wav --words "yes,no,go,stop" --one-of
 """
 
 
@@ -34,7 +42,8 @@ def _main(argv):
     is_failed = False
     for path in arguments.files:
         try:
-            _transcribe(path, recognizer=recognizer, writer=write(path, has_name=len(arguments.files) > 1))
+            writer = write(path, has_name=len(arguments.files) > 1)
+            _transcribe(path, recognizer=recognizer, writer=writer, is_one_line=arguments.one_of)
         except AudioError as error:
             is_failed = True
             print_error(error)
@@ -54,11 +63,14 @@ def _parse(argv):
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--timestamps", action="store_true", help="one line a word: start_s, end_s, confidence, word")
     form.add_argument("--json", action="store_true", help="one JSON object a file: text, and words with times")
+    add_decoding_options(parser)
     add_model_options(parser)
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    check_decoding_options(arguments, parser=parser)
+    return arguments
 
 
-def _transcribe(path, *, recognizer, writer):
+def _transcribe(path, *, recognizer, writer, is_one_line):
     blocks = read_blocks(path)
     stream = recognizer.stream(sample_rate_hz=blocks.sample_rate_hz)
     try:
@@ -73,8 +85,9 @@ def _transcribe(path, *, recognizer, writer):
         ) as progress:
             for block in blocks:
                 stream.accept(block)
-                # A cut before the last of several words changes nothing in the text.
-                if stream.segment_s >= _SEGMENT_S and len(stream.result().words) > 1:
+                # A cut before the last of several words changes no word of the best path, and hardly any of a beam's.
+                is_long = stream.segment_s >= _SEGMENT_S and not is_one_line
+                if is_long and len(stream.result().words) > 1:
                     writer.add(stream.end_segment(keep_open_word=True))
                 progress.update(len(block) / blocks.sample_rate_hz)
         writer.add(stream.finish())
