@@ -61,18 +61,22 @@ TICKET_API void ticket_get_geometry(const ticket_model *model, ticket_geometry *
 /* Bytes of weights in memory. */
 TICKET_API size_t ticket_weight_bytes(const ticket_model *model);
 
-/* The state of one stream: its caches and no more. */
+/* The state of one stream: its caches and no more. It belongs to the model that made it, opened with the same
+ * instruction set. */
 TICKET_API size_t ticket_state_bytes(const ticket_model *model);
 TICKET_API void ticket_state_init(const ticket_model *model, void *state);
 
-/* Scratch memory of one call; nothing in it outlives the call. 0 if num_streams is out of range (1 to 1024). */
+/* Scratch memory of one call; nothing in it outlives the call. 0 if num_streams is out of range (1 to 1024), or the
+ * memory of so many would not fit in the address space. */
 TICKET_API size_t ticket_workspace_bytes(const ticket_model *model, uint32_t num_streams);
 
 /* Run one chunk of each stream. A stream's result does not depend on which others run beside it.
- * features[i]: float32 (window_frames, num_mels), log-mel energies.
- * states[i]: advanced in place.
+ * features[i]: float32 (window_frames, num_mels), log-mel energies. They have to be finite: what comes of others is not
+ * specified, only that it stays in their stream.
+ * states[i]: advanced in place; no two of a call the same.
  * log_probs[i]: float32 (chunk_frames, vocab_size), natural logarithms, written.
- * Returns 0, or -1 where an argument is out of range (nothing is written then). */
+ * Returns 0, or -1 where num_streams is out of range, a pointer is NULL or a state is another model's (nothing is
+ * written then). */
 TICKET_API int ticket_step(const ticket_model *model, uint32_t num_streams, const float *const *features,
                            void *const *states, float *const *log_probs, void *workspace);
 

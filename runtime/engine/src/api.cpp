@@ -46,6 +46,7 @@ ticket_model *ticket_open(const void *data, size_t num_bytes, const char *instru
     }
     if (!ticket::parse_file(static_cast<const uint8_t *>(data), num_bytes, &file, &complaint) ||
         !ticket::build_model(file, kernels, model, &complaint)) {
+        if (!complaint.is_set()) complaint.set("not enough memory");
         destroy(model);
         return nullptr;
     }
@@ -68,16 +69,23 @@ size_t ticket_state_bytes(const ticket_model *model) { return unwrap(model)->sta
 
 void ticket_state_init(const ticket_model *model, void *state) {
     std::memset(state, 0, unwrap(model)->state_bytes);
+    static_cast<ticket::StateHeader *>(state)->tag = unwrap(model)->state_tag;
 }
 
 size_t ticket_workspace_bytes(const ticket_model *model, uint32_t num_streams) {
     if (num_streams == 0 || num_streams > kMaxStreams) return 0;
-    return unwrap(model)->kernels->workspace_bytes(*unwrap(model), num_streams);
+    const uint64_t bytes = unwrap(model)->kernels->workspace_bytes(*unwrap(model), num_streams);
+    return bytes > SIZE_MAX / 2 ? 0 : static_cast<size_t>(bytes);
 }
 
 int ticket_step(const ticket_model *model, uint32_t num_streams, const float *const *features, void *const *states,
                 float *const *log_probs, void *workspace) {
-    if (model == nullptr || num_streams == 0 || num_streams > kMaxStreams || workspace == nullptr) return -1;
+    if (model == nullptr || workspace == nullptr || ticket_workspace_bytes(model, num_streams) == 0) return -1;
+    if (features == nullptr || states == nullptr || log_probs == nullptr) return -1;
+    for (uint32_t i = 0; i < num_streams; i++) {
+        if (features[i] == nullptr || states[i] == nullptr || log_probs[i] == nullptr) return -1;
+        if (static_cast<const ticket::StateHeader *>(states[i])->tag != unwrap(model)->state_tag) return -1;
+    }
     unwrap(model)->kernels->step(*unwrap(model), num_streams, features, states, log_probs, workspace);
     return 0;
 }

@@ -2,6 +2,8 @@
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace ticket {
@@ -34,16 +36,23 @@ extern const Kernels kernels_baseline;
 namespace {
 
 #if TICKET_HAS_I8MM || TICKET_HAS_DOTPROD
-bool has_arm_feature(unsigned long capability, unsigned long bit) {
-#if defined(__linux__)
-    return (getauxval(capability) & bit) != 0;
-#else
-    // Other systems on aarch64 (macOS, iOS) run on processors that have both.
-    return capability != 0 && bit != 0;
-#endif
+#if defined(__APPLE__)
+bool has_feature(const char *name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
 }
-// Source: Linux, arch/arm64/include/uapi/asm/hwcap.h
-constexpr unsigned long kCapabilities = 16, kMoreCapabilities = 26, kDotProducts = 1UL << 20, kInt8Matrices = 1UL << 13;
+bool has_dot_products() { return has_feature("hw.optional.arm.FEAT_DotProd"); }
+bool has_int8_matrices() { return has_feature("hw.optional.arm.FEAT_I8MM"); }
+#elif defined(__linux__)
+// Source: Linux, arch/arm64/include/uapi/asm/hwcap.h: AT_HWCAP is 16, AT_HWCAP2 is 26.
+bool has_dot_products() { return (getauxval(16) & 1UL << 20) != 0; }
+bool has_int8_matrices() { return (getauxval(26) & 1UL << 13) != 0; }
+#else
+// Nothing to ask: what every such processor has must do.
+bool has_dot_products() { return false; }
+bool has_int8_matrices() { return false; }
+#endif
 #endif
 
 #if TICKET_HAS_AVX512
@@ -85,12 +94,10 @@ struct List {
         if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) add(&kernels_avx2);
 #endif
 #if TICKET_HAS_I8MM
-        if (has_arm_feature(kCapabilities, kDotProducts) && has_arm_feature(kMoreCapabilities, kInt8Matrices)) {
-            add(&kernels_i8mm);
-        }
+        if (has_dot_products() && has_int8_matrices()) add(&kernels_i8mm);
 #endif
 #if TICKET_HAS_DOTPROD
-        if (has_arm_feature(kCapabilities, kDotProducts)) add(&kernels_dotprod);
+        if (has_dot_products()) add(&kernels_dotprod);
 #endif
 #if TICKET_HAS_NEON
         add(&kernels_neon);

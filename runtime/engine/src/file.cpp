@@ -77,6 +77,7 @@ private:
                                static_cast<unsigned long long>(prologue.num_bytes));
         }
         if (prologue.checksum != checksum(next_, num_left())) return error_->set("altered: the checksum differs");
+        file_->checksum = prologue.checksum;
         num_tables_ = prologue.num_tables;
         return check("num_tables", num_tables_, 0, kMaxTables);
     }

@@ -81,6 +81,7 @@ struct File {
     MatrixRecord conv1, conv2, head;
     BlockRecord *blocks = nullptr;
     uint32_t num_matrices = 0;  // depthwise ones not counted
+    uint64_t checksum = 0;      // of everything after the prologue
 
     File() = default;
     File(const File &) = delete;

@@ -54,9 +54,25 @@ public:
           integers_(sink.integers),
           kind_(sink.kind) {}
 
-    TICKET_ALWAYS_INLINE void operator()(uint32_t tile, uint32_t row, Row<L> y) const {
+    TICKET_ALWAYS_INLINE void operator()(uint32_t tile, uint32_t row, Row<L> sums) const {
+        put(tile, row, sums + bias_[row]);
+    }
+
+    TICKET_ALWAYS_INLINE void operator()(uint32_t tile, uint32_t row, Sums<L> sums) const {
+        if (__builtin_expect(integers_ != nullptr, 0)) {
+            std::memcpy(integers_ + tile * tile_floats_ + size_t{row} * L, &sums, sizeof sums);
+            return;
+        }
+        const float *step = steps_ + tile * 2 * L;
+        Row<L> y = same<L>(bias_[row]);
+        accumulate<L>(y, offset_[row], load<L>(step + L));
+        accumulate<L>(y, to_row<L>(sums), load<L>(step) * scale_[row]);
+        put(tile, row, y);
+    }
+
+private:
+    TICKET_ALWAYS_INLINE void put(uint32_t tile, uint32_t row, Row<L> y) const {
         float *out = out_ + tile * tile_floats_ + size_t{row} * L;
-        y = y + bias_[row];
         if (kind_ == Sink::silu) {
             store<L>(out, silu<L>(y));
         } else if (kind_ == Sink::add) {
@@ -68,18 +84,6 @@ public:
         }
     }
 
-    TICKET_ALWAYS_INLINE void operator()(uint32_t tile, uint32_t row, Sums<L> sums) const {
-        if (__builtin_expect(integers_ != nullptr, 0)) {
-            std::memcpy(integers_ + tile * tile_floats_ + size_t{row} * L, &sums, sizeof sums);
-            return;
-        }
-        const float *step = steps_ + tile * 2 * L;
-        Row<L> y = load<L>(step + L) * offset_[row];
-        accumulate<L>(y, to_row<L>(sums), load<L>(step) * scale_[row]);
-        (*this)(tile, row, y);
-    }
-
-private:
     const float *bias_, *scale_, *offset_, *steps_;
     float *out_;
     size_t tile_floats_;

@@ -54,6 +54,12 @@ public:
         return true;
     }
 
+    [[nodiscard]] bool copy_from(const Array &other) {
+        if (!allocate(other.size_)) return false;
+        if (size_ != 0) std::memcpy(static_cast<void *>(data_), other.data_, size_ * sizeof(T));
+        return true;
+    }
+
     // Always inlined: isa_*.cpp are compiled with flags of their own, and must not share a function with other files.
     TICKET_ALWAYS_INLINE T *data() { return data_; }
     TICKET_ALWAYS_INLINE const T *data() const { return data_; }
@@ -80,6 +86,8 @@ public:
         va_end(arguments);
         return false;
     }
+
+    bool is_set() const { return bytes_ == 0 || text_[0] != 0; }
 
 private:
     char *text_;

@@ -37,12 +37,6 @@ namespace {
 // Numbers of all position biases, or of a state. Both grow with the chunk length, which costs a file nothing to claim.
 constexpr size_t kMaxFloats = size_t{1} << 26;
 
-bool copy(const Array<float> &from, Array<float> *to, Error *error) {
-    if (!to->allocate(from.size())) return error->set("not enough memory");
-    if (from.size() != 0) std::memcpy(to->data(), from.data(), from.size() * sizeof(float));
-    return true;
-}
-
 // The bias of every difference of frames that a step can meet, one after the other, so that the queries of a tile read
 // theirs in one piece: entry i belongs to (frame of the query) - (frame of the key) = i - (padded chunk - 1).
 bool spread_bias(const BlockRecord &record, const Model &model, Array<float> *bias, Error *error) {
@@ -89,15 +83,15 @@ bool build_block(const BlockRecord &record, const Model &model, uint32_t panel, 
     if (w.conv != 0 && !(pack(record.pointwise_in, panel, &block->pointwise_in, error) &&
                          pack(record.pointwise_out, panel, &block->pointwise_out, error) &&
                          unpack_depthwise(record.depthwise, block, error) &&
-                         copy(record.depthwise.bias, &block->depthwise_bias, error) &&
-                         copy(record.conv_gain, &block->conv_gain, error))) {
+                         block->depthwise_bias.copy_from(record.depthwise.bias) &&
+                         block->conv_gain.copy_from(record.conv_gain))) {
         return false;
     }
     if (w.ff2 != 0 && !(pack(record.ff2_up, panel, &block->ff2_up, error) &&
                         pack(record.ff2_down, panel, &block->ff2_down, error))) {
         return false;
     }
-    return copy(record.norm_gain, &block->norm_gain, error) && copy(record.norm_bias, &block->norm_bias, error);
+    return block->norm_gain.copy_from(record.norm_gain) && block->norm_bias.copy_from(record.norm_bias);
 }
 
 }  // namespace
@@ -112,7 +106,7 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
     model->num_slots = (c.left_context + c.chunk_frames - 1) / c.chunk_frames + 1;
     const uint32_t padded = model->num_tiles * model->lanes;
     model->bias_length = 2 * padded + model->num_slots * c.chunk_frames;
-    if (!copy(file.mean, &model->mean, error) || !copy(file.inverse_std, &model->inverse_std, error) ||
+    if (!model->mean.copy_from(file.mean) || !model->inverse_std.copy_from(file.inverse_std) ||
         !pack(file.conv1, kernels->panel, &model->conv1, error) ||
         !pack(file.conv2, kernels->panel, &model->conv2, error) || !pack(file.head, kernels->panel, &model->head, error)) {
         return false;
@@ -133,6 +127,7 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
         floats += round_up(size_t{block->widths.conv} * c.conv_reach(), kAlignment / sizeof(float));
         if (floats > kMaxFloats) return error->set("blocks[%u]: a stream's caches would be too large", i);
     }
+    model->state_tag = file.checksum ^ model->lanes;
     model->state_bytes = round_up(sizeof(StateHeader) + floats * sizeof(float), kAlignment);
     return true;
 }

@@ -49,7 +49,7 @@ struct Kernels {
     const char *name;
     uint32_t panel;      // rows of a dense panel
     uint32_t max_lanes;  // frames of a tile at most: what the registers hold of a panel
-    size_t (*workspace_bytes)(const Model &, uint32_t num_streams);
+    uint64_t (*workspace_bytes)(const Model &, uint32_t num_streams);
     void (*step)(const Model &, uint32_t num_streams, const float *const *features, void *const *states,
                  float *const *log_probs, void *workspace);
     void (*integer_product)(const Packed &, uint32_t frames, const float *x, int32_t *sums, void *workspace);
@@ -58,8 +58,9 @@ struct Kernels {
 
 // What a state begins with; the floats of the caches follow.
 struct StateHeader {
+    uint64_t tag;  // of the model and of how its caches lie: a state of another model is not taken for one's own
     uint64_t num_chunks;
-    uint8_t unused[kAlignment - sizeof(uint64_t)];
+    uint8_t unused[kAlignment - 2 * sizeof(uint64_t)];
 };
 
 struct Model {
@@ -73,6 +74,7 @@ struct Model {
     uint32_t num_slots = 0;     // chunks whose keys and values a state holds, the present one among them
     uint32_t bias_length = 0;
     size_t state_bytes = 0;
+    uint64_t state_tag = 0;
     const Kernels *kernels = nullptr;
 
     Model() = default;

@@ -135,12 +135,6 @@ bool pack_values(const T *dense, const MatrixRecord &record, uint32_t panel, Pac
     return error->set("unknown format");
 }
 
-bool copy(const Array<float> &from, Array<float> *to, Error *error) {
-    if (!to->allocate(from.size())) return out_of_memory(error);
-    if (from.size() != 0) std::memcpy(to->data(), from.data(), from.size() * sizeof(float));
-    return true;
-}
-
 }  // namespace
 
 size_t Packed::num_bytes() const {
@@ -153,8 +147,8 @@ bool pack(const MatrixRecord &record, const int8_t *dense, uint32_t panel, Packe
     packed->format = record.format;
     packed->rows = record.rows;
     packed->cols = record.cols;
-    if (!packed->offset.allocate(record.rows) || !packed->sums.allocate(record.rows) || !copy(record.bias, &packed->bias, error) ||
-        !copy(record.scale, &packed->scale, error)) {
+    if (!packed->offset.allocate(record.rows) || !packed->sums.allocate(record.rows) ||
+        !packed->bias.copy_from(record.bias) || !packed->scale.copy_from(record.scale)) {
         return out_of_memory(error);
     }
     for (uint32_t row = 0; row < record.rows; row++) {
@@ -178,7 +172,7 @@ bool pack(const MatrixRecord &record, uint32_t panel, Packed *packed, Error *err
     packed->cols = record.cols;
     Array<float> dense;
     if (!dense.allocate(size)) return out_of_memory(error);
-    return copy(record.bias, &packed->bias, error) && record.decode(dense.data(), error) &&
+    return packed->bias.copy_from(record.bias) && record.decode(dense.data(), error) &&
            pack_values(dense.data(), record, panel, packed, error);
 }
 

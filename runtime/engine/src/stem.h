@@ -20,7 +20,7 @@ public:
     }
 
     void cut(Cutter &cutter) {
-        const size_t size = larger(config_.num_mels, config_.stem_width) * stride_;
+        const uint64_t size = uint64_t{larger(config_.num_mels, config_.stem_width)} * stride_;
         even_ = cutter.cut<float>(size);
         odd_ = cutter.cut<float>(size);
     }

@@ -24,22 +24,22 @@ public:
         stem_.cut(cutter);
         window_stride_ = round_up(padded + 2 * config_.conv_reach() + L, 16);
         const uint32_t most_tiles = larger(num_tiles_, stem_.num_tiles());
-        x_ = cutter.cut<float>(size_t{num_tiles_} * config_.model_width * L);
+        x_ = cutter.cut<float>(uint64_t{num_tiles_} * config_.model_width * L);
         hidden_floats_ = size_t{sizes.outputs} * L;
-        hidden_ = cutter.cut<float>(most_tiles * hidden_floats_);
+        hidden_ = cutter.cut<float>(uint64_t{most_tiles} * hidden_floats_);
         input_.tile_bytes = prepared_bytes<L>(sizes.inputs);
-        input_.data = cutter.cut<uint8_t>(most_tiles * input_.tile_bytes);
-        input_.steps = cutter.cut<float>(size_t{most_tiles} * 2 * L);
-        window_ = cutter.cut<float>(sizes.channels * window_stride_);
-        scores_ = cutter.cut<float>(size_t{model.num_slots} * padded * L);
-        segments_ = cutter.cut<Segment>(size_t{model.num_slots} * num_tiles_);
+        input_.data = cutter.cut<uint8_t>(uint64_t{most_tiles} * input_.tile_bytes);
+        input_.steps = cutter.cut<float>(uint64_t{most_tiles} * 2 * L);
+        window_ = cutter.cut<float>(uint64_t{sizes.channels} * window_stride_);
+        scores_ = cutter.cut<float>(uint64_t{model.num_slots} * padded * L);
+        segments_ = cutter.cut<Segment>(uint64_t{model.num_slots} * num_tiles_);
         num_segments_ = cutter.cut<uint32_t>(num_streams);
         rest_ = cutter.cut<float *>(num_tiles_);
         panel_ = cutter.cut<uint8_t>(round_up(ticket::round_quads(sizes.inputs) * TICKET_PANEL, 64));
         bytes_ = cutter.used();
     }
 
-    size_t bytes() const { return bytes_; }
+    uint64_t bytes() const { return bytes_; }
 
     void run(const float *const *features, void *const *states, float *const *log_probs) {
         states_ = states;
@@ -249,7 +249,8 @@ private:
     uint32_t num_streams_, num_tiles_;
     void *const *states_ = nullptr;
     Stem<L> stem_;
-    size_t window_stride_, hidden_floats_, bytes_;
+    size_t window_stride_, hidden_floats_;
+    uint64_t bytes_;
     float *x_, *hidden_, *window_, *scores_;
     Segment *segments_;
     uint32_t *num_segments_;
@@ -258,7 +259,7 @@ private:
     Activations input_;
 };
 
-static size_t workspace_bytes(const Model &model, uint32_t num_streams) {
+static uint64_t workspace_bytes(const Model &model, uint32_t num_streams) {
     switch (model.lanes) {
         case 4:
             return Step<4>(model, num_streams, nullptr).bytes();

@@ -34,6 +34,8 @@ TICKET_INLINE V unfused(V v) {
     __asm__("" : "+x"(v));
 #elif defined(__aarch64__)
     __asm__("" : "+w"(v));
+#elif !defined(__clang__)
+    __asm__("" : "+m"(v));
 #endif
     return v;
 }

@@ -13,16 +13,17 @@ class Cutter {
 public:
     explicit Cutter(void *memory) : memory_(static_cast<uint8_t *>(memory)) {}
     template <typename T>
-    T *cut(size_t count) {
-        T *out = memory_ == nullptr ? nullptr : reinterpret_cast<T *>(memory_ + used_);
-        used_ += round_up(count * sizeof(T), ticket::kAlignment);
+    T *cut(uint64_t count) {
+        T *out = memory_ == nullptr ? nullptr : reinterpret_cast<T *>(memory_ + static_cast<size_t>(used_));
+        used_ += (count * sizeof(T) + ticket::kAlignment - 1) / ticket::kAlignment * ticket::kAlignment;
         return out;
     }
-    size_t used() const { return used_; }
+    // 64 bits everywhere: what does not fit in the address space must not seem small.
+    uint64_t used() const { return used_; }
 
 private:
     uint8_t *memory_;
-    size_t used_ = 0;
+    uint64_t used_ = 0;
 };
 
 static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
