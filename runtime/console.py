@@ -1,16 +1,17 @@
 """What a live session shows: a partial line that updates in place on stderr, final lines on stdout."""
 
-import json
 import shutil
 import unicodedata
 
 import numpy as np
 
+from runtime.events import MIN_BEHIND_S, word_json
+
+__all__ = ["Console", "word_json", "word_line"]
+
 _ERASE_TO_END = "\x1b[K"
 _METER = " ▁▂▃▄▅▆▇█"
 _METER_FLOOR_DB = -60.0
-# A chunk or two may always wait for the recogniser; more is a machine that does not keep up.
-MIN_BEHIND_S = 1.0
 
 
 class Console:
@@ -19,20 +20,58 @@ class Console:
     Args:
         out: text stream for final lines.
         status: text stream for the line in place; used only when it is a terminal.
+        has_timestamps: final text is one line a word, with times and confidence.
     """
 
-    def __init__(self, *, out, status):
-        self._out, self._status = out, status
+    def __init__(self, *, out, status, has_timestamps=False):
+        self._out, self._status, self._has_timestamps = out, status, has_timestamps
         self._is_live = status.isatty()
         self._shown = ""
         self._level_db = _METER_FLOOR_DB
         self._lost = []
         self._behind = []
+        self._is_resting = False
 
     def note(self, text):
         """Print a line about the session, such as the microphone's name, on stderr."""
         self._clear()
         print(text, file=self._status, flush=True)
+
+    def start(self, source):
+        """Say what is listened to."""
+        self.note(f"listening to {source.name} at {source.sample_rate_hz} Hz, Ctrl-C ends")
+
+    def end(self, summary):
+        """Say what went wrong in the session, if anything did, and what a gate has saved."""
+        if summary.most_behind_s > MIN_BEHIND_S:
+            self.note(f"recognition was up to {summary.most_behind_s:.1f} s behind what was being said")
+        if summary.num_overflows or summary.dropped_s:
+            self.note(
+                f"audio was lost: {summary.num_overflows} overflows of the audio system, "
+                f"{summary.dropped_s:.1f} s dropped because this machine did not keep up"
+            )
+        if summary.num_gaps:
+            self.note(f"the microphone was away {summary.num_gaps} times, {summary.gap_s:.1f} s in all")
+        if summary.recognised_s < summary.heard_s:
+            self.note(
+                f"the gate let {summary.recognised_s:.1f} s of {summary.heard_s:.1f} s through; "
+                f"processor time {summary.cpu_s / max(summary.wall_s, 1e-3):.2%} of one core"
+            )
+
+    def heard(self, heard_s):
+        """Nothing: a person knows how long it has been."""
+
+    def gate(self, *, is_open, at_s):
+        """Show whether the recogniser listens."""
+        self._is_resting = not is_open
+
+    def lost_device(self, name, *, at_s):
+        """Say that the device is gone."""
+        self.note(f"{name} is gone: waiting for it, Ctrl-C ends")
+
+    def found_device(self, name, *, at_s, gap_s):
+        """Say that the device is back, and how long it was not heard."""
+        self.note(f"{name} is back: {gap_s:.1f} s were not heard")
 
     def level(self, samples):
         """Take the loudness of a block (float32 (n,)) into the meter; falls 3 dB a block."""
@@ -48,30 +87,37 @@ class Console:
         """Show how far the text is behind what is being said, once that is more than MIN_BEHIND_S."""
         self._behind = [f"behind {behind_s:.1f} s"] if behind_s > MIN_BEHIND_S else []
 
-    def partial(self, result):
-        """Show the segment so far, in place; the newest words stay visible when the terminal is too narrow."""
+    def partial(self, partial):
+        """Show a Partial in place; the newest words stay visible when the terminal is too narrow."""
         if not self._is_live:
             return
         steps = len(_METER) - 1
         meter = _METER[round(steps * min(1.0, 1 - self._level_db / _METER_FLOOR_DB))]
         room = shutil.get_terminal_size().columns - 1
         warnings = ", ".join(self._behind + self._lost)
-        head = f"{meter} [{warnings}] " if warnings else f"{meter} "
-        line = head + result.text
+        mark = "·" if self._is_resting else meter
+        head = f"{mark} [{warnings}] " if warnings else f"{mark} "
+        line = head + partial.text
         if _width(line) > room:
             head += "…"
-            line = head + _last_columns(result.text, columns=room - _width(head))
+            line = head + _last_columns(partial.text, columns=room - _width(head))
         if line != self._shown:
             # One write, erasing only behind the new text: the line never flickers.
             self._status.write(f"\r{line}{_ERASE_TO_END}")
             self._status.flush()
             self._shown = line
 
-    def final(self, result):
-        """Print a finished segment, if it holds any word."""
+    def final(self, result, *, reason):
+        """Print a finished line, if it holds any word.
+
+        Args:
+            result: Result.
+            reason: the Reason why it is finished.
+        """
         self._clear()
         if result.text:
-            print(result.text, file=self._out, flush=True)
+            text = "\n".join(map(word_line, result.words)) if self._has_timestamps else result.text
+            print(text, file=self._out, flush=True)
 
     def _clear(self):
         if self._shown:
@@ -80,66 +126,9 @@ class Console:
             self._shown = ""
 
 
-class JsonLines:
-    """The same session for programs: one JSON object a line on stdout, `type` is partial or final.
-
-    Args:
-        out: text stream for the objects.
-        status: text stream for notes.
-    """
-
-    def __init__(self, *, out, status):
-        self._out, self._status = out, status
-        self._partial = ""
-        self._lost = {"num_overflows": 0, "dropped_s": 0.0}
-        self._behind_s, self._told_behind_s = 0.0, 0.0
-
-    def note(self, text):
-        """Print a line about the session on stderr."""
-        print(text, file=self._status, flush=True)
-
-    def level(self, samples):
-        """Nothing: a program has no use for the meter."""
-
-    def lost(self, *, num_overflows, dropped_s):
-        """Remember how much audio was lost so far; every object says it."""
-        self._lost = {"num_overflows": num_overflows, "dropped_s": round(dropped_s, 3)}
-
-    def behind(self, behind_s):
-        """Remember how far the text is behind what is being said; every object says it: 0 up to MIN_BEHIND_S."""
-        self._behind_s = round(behind_s, 3) if behind_s > MIN_BEHIND_S else 0.0
-
-    def partial(self, result):
-        """Write the segment so far, when its text changed, or when it came to be another whole second behind."""
-        if result.text != self._partial or int(self._behind_s) != int(self._told_behind_s):
-            self._partial = result.text
-            self._write("partial", result)
-
-    def final(self, result):
-        """Write a finished segment, if it holds any word."""
-        self._partial = ""
-        if result.text:
-            self._write("final", result)
-
-    def _write(self, kind, result):
-        self._told_behind_s = self._behind_s
-        value = {"type": kind, **result_json(result), **self._lost, "behind_s": self._behind_s}
-        print(json.dumps(value), file=self._out, flush=True)
-
-
-def result_json(result):
-    """Return a Result as a JSON object: text, start_s, end_s, words with times and confidence."""
-    return {
-        "text": result.text,
-        "start_s": result.words[0].start_s if result.words else None,
-        "end_s": result.words[-1].end_s if result.words else None,
-        "words": [word_json(word) for word in result.words],
-    }
-
-
-def word_json(word):
-    """Return a Word as a JSON object."""
-    return {"word": word.text, "start_s": word.start_s, "end_s": word.end_s, "confidence": round(word.confidence, 4)}
+def word_line(word):
+    """Return a Word as start_s, end_s, confidence and text, tabs between, as `lottery-transcribe --timestamps` does."""
+    return f"{word.start_s:.2f}\t{word.end_s:.2f}\t{word.confidence:.3f}\t{word.text}"
 
 
 def _width(text):

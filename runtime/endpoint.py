@@ -55,10 +55,13 @@ class Endpointer:
     Args:
         stream: a Stream.
         rules: EndpointRules.
+    Attributes:
+        endpoint: the Endpoint that ended the latest segment, None before the first.
     """
 
     def __init__(self, stream, *, rules):
         self._stream, self._rules = stream, rules
+        self.endpoint = None
 
     def poll(self):
         """Return the final Result of the segment if it just ended, else None; call after every accept()."""
@@ -67,5 +70,6 @@ class Endpointer:
         )
         if endpoint is None:
             return None
+        self.endpoint = endpoint
         # Only silence proves that the last word is complete.
         return self._stream.end_segment(keep_open_word=endpoint is Endpoint.MAX_LENGTH)

@@ -6,10 +6,15 @@ import signal
 import sys
 import threading
 
-from runtime.command import run_command
-from runtime.console import MIN_BEHIND_S, Console, JsonLines
-from runtime.endpoint import Endpointer, EndpointRules
-from runtime.microphone import Microphone, ReplaySource, list_devices
+from runtime.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
+from runtime.command import EXIT_USER_ERROR, run_command
+from runtime.console import Console
+from runtime.conversation import Conversation
+from runtime.doctor import Verdict, examine, report
+from runtime.endpoint import EndpointRules
+from runtime.events import JsonLines
+from runtime.gate import MARGIN_DB, EnergyGate
+from runtime.microphone import RECONNECT_S, Microphone, ReplaySource, list_devices
 from runtime.options import (
     add_decoding_options,
     add_model_options,
@@ -18,13 +23,17 @@ from runtime.options import (
     open_recognizer,
     positive_seconds,
 )
+from runtime.recording import Recording
 
+_GATE_HANG_S = 0.5
 _EXAMPLES = """\
   lottery-listen bundles/an4                            the default microphone; Ctrl-C ends
   lottery-listen --list-devices
+  lottery-listen bundles/an4 --doctor                   is the microphone good enough, and the machine fast enough?
   lottery-listen bundles/an4 --device 3                 or a part of the name: --device usb
   lottery-listen bundles/an4 --replay clip.wav          a file in the place of the microphone
-  lottery-listen bundles/an4 --jsonl | my-assistant     partial and final results for a program
+  lottery-listen bundles/an4 --jsonl | my-assistant     events for a program
+  lottery-listen bundles/an4 --gate --save talks        rests while nobody speaks; keeps audio and text
   lottery-listen bundles/an4 --words "yes,no,stop"      nothing but these commands
 """
 
@@ -39,6 +48,8 @@ def _main(argv):
     if arguments.list_devices:
         print("\n".join(list_devices()))
         return 0
+    if arguments.doctor:
+        return _examine(arguments)
     rules = EndpointRules(
         idle_silence_s=arguments.idle_silence,
         silence_s=arguments.endpoint_silence,
@@ -48,13 +59,35 @@ def _main(argv):
     if arguments.replay:
         source = ReplaySource(arguments.replay, speed=arguments.speed)
     else:
-        source = Microphone(arguments.device)
-    display = (JsonLines if arguments.jsonl else Console)(out=sys.stdout, status=sys.stderr)
-    listen(source, recognizer=recognizer, rules=rules, display=display)
+        source = Microphone(arguments.device, sample_rate_hz=arguments.rate, reconnect_s=arguments.reconnect)
+    if arguments.jsonl:
+        display = JsonLines(out=sys.stdout, status=sys.stderr)
+    else:
+        display = Console(out=sys.stdout, status=sys.stderr, has_timestamps=arguments.timestamps)
+    gate = None
+    if arguments.gate:
+        # The rule for the end of a line comes first; a gate that closed before it would be another rule.
+        gate = EnergyGate(margin_db=arguments.gate_margin, hang_s=rules.silence_s + _GATE_HANG_S)
+    recording = Recording(arguments.save) if arguments.save else contextlib.nullcontext()
+    with recording as kept:
+        listen(source, recognizer=recognizer, rules=rules, display=display, gate=gate, recording=kept)
     return 0
 
 
-def listen(source, *, recognizer, rules, display):
+def _examine(arguments):
+    """Print what the doctor finds; return 2 where something does not work."""
+    recognizer = open_recognizer(arguments) if arguments.bundle else None
+    checks = examine(
+        arguments.device,
+        sample_rate_hz=arguments.rate,
+        recognizer=recognizer,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    print(report(checks))
+    return EXIT_USER_ERROR if any(check.verdict is Verdict.BAD for check in checks) else 0
+
+
+def listen(source, *, recognizer, rules, display, gate=None, recording=None):
     """Recognise a source until it ends, or until Ctrl-C or SIGTERM; the last words are finalised either way.
 
     Args:
@@ -62,36 +95,21 @@ def listen(source, *, recognizer, rules, display):
         recognizer: a Recognizer.
         rules: EndpointRules that end a line.
         display: Console or JsonLines.
+        gate: EnergyGate that lets the recogniser rest while nobody speaks, or None.
+        recording: Recording that keeps audio and text, or None.
     Raises:
         LotteryError: the source failed; what was heard before is displayed first.
     """
-    stream = recognizer.stream(sample_rate_hz=source.sample_rate_hz)
-    endpointer = Endpointer(stream, rules=rules)
-    result = stream.result()
-    most_behind_s = 0.0
     with source, _stop_on_signal(source):
-        display.note(f"listening to {source.name} at {source.sample_rate_hz} Hz, Ctrl-C ends")
+        conversation = Conversation(
+            source, recognizer=recognizer, rules=rules, display=display, gate=gate, recording=recording
+        )
+        display.start(source)
         try:
             for block in source.blocks():
-                if stream.accept(block):
-                    segment = endpointer.poll()
-                    if segment is not None:
-                        display.final(segment)
-                    result = stream.result()
-                most_behind_s = max(most_behind_s, source.behind_s)
-                display.level(block)
-                display.behind(source.behind_s)
-                display.lost(num_overflows=source.num_overflows, dropped_s=source.dropped_s)
-                display.partial(result)
+                conversation.hear(block)
         finally:
-            display.final(stream.finish())
-            if most_behind_s > MIN_BEHIND_S:
-                display.note(f"recognition was up to {most_behind_s:.1f} s behind what was being said")
-            if source.num_overflows or source.dropped_s:
-                display.note(
-                    f"audio was lost: {source.num_overflows} overflows of the audio system, "
-                    f"{source.dropped_s:.1f} s dropped because this machine did not keep up"
-                )
+            display.end(conversation.finish())
 
 
 @contextlib.contextmanager
@@ -127,7 +145,17 @@ def _parse(argv):
     )
     parser.add_argument("bundle", metavar="BUNDLE", nargs="?", help="directory that lottery-export wrote")
     parser.add_argument("--list-devices", action="store_true", help="show the microphones and end")
-    parser.add_argument("--jsonl", action="store_true", help="one JSON object a result on stdout, for programs")
+    parser.add_argument(
+        "--doctor",
+        action="store_true",
+        help="check the microphone (rate, level, clipping, lost audio) and, with BUNDLE, the speed; name the fixes",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--jsonl", action="store_true", help="one JSON object an event on stdout, for programs")
+    form.add_argument("--timestamps", action="store_true", help="one line a word: start_s, end_s, confidence, word")
+    parser.add_argument(
+        "--save", metavar="DIR", help="keep the audio (FLAC) and the lines, as a manifest that lottery-train reads"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--device", metavar="N|NAME", help="microphone: number, or part of its name")
     source.add_argument("--replay", metavar="FILE", help="play a sound file in the place of the microphone")
@@ -136,6 +164,26 @@ def _parse(argv):
         type=_speed,
         metavar="X",
         help="with --replay: times real time (default: 1); 0 is as fast as it can be recognised",
+    )
+    parser.add_argument(
+        "--rate", type=_rate, metavar="HZ", help="record at this rate (default: what the microphone prefers)"
+    )
+    parser.add_argument(
+        "--reconnect",
+        type=_number,
+        default=RECONNECT_S,
+        metavar="S",
+        help="wait so long for a microphone that vanished (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--gate", action="store_true", help="let the recogniser rest while nobody speaks, at almost no processor time"
+    )
+    parser.add_argument(
+        "--gate-margin",
+        type=_number,
+        default=MARGIN_DB,
+        metavar="DB",
+        help="with --gate: so much louder than the room may be speech (default: %(default)s)",
     )
     endpoint = parser.add_argument_group("end of a line")
     defaults = EndpointRules()
@@ -151,20 +199,39 @@ def _parse(argv):
     add_model_options(parser)
     arguments = parser.parse_args(argv)
     check_decoding_options(arguments, parser=parser)
-    if arguments.bundle is None and not arguments.list_devices:
+    if arguments.bundle is None and not (arguments.list_devices or arguments.doctor):
         parser.error("BUNDLE is missing")
     if arguments.speed is not None and arguments.replay is None:
         parser.error("--speed needs --replay")
+    if arguments.doctor and arguments.replay is not None:
+        parser.error("--doctor examines a microphone, not a file")
+    if arguments.rate is not None and arguments.replay is not None:
+        parser.error("--rate is for a microphone: a file has its own")
     if arguments.speed is None:
         arguments.speed = 1.0
     return arguments
 
 
 def _speed(text):
-    speed = float(text)
-    if not 0 <= speed < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a speed of 0 or more")
-    return speed
+    return _not_negative(text, "a speed")
+
+
+def _number(text):
+    return _not_negative(text, "a number")
+
+
+def _not_negative(text, what):
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not {what} of 0 or more")
+    return number
+
+
+def _rate(text):
+    rate = int(text)
+    if not MIN_SAMPLE_RATE_HZ <= rate <= MAX_SAMPLE_RATE_HZ:
+        raise argparse.ArgumentTypeError(f"{text} is not from {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz")
+    return rate
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Live audio: a microphone, or a file that plays the part of one, through the same bounded queue."""
+"""A microphone, and a file that plays the part of one."""
 
-import collections
+import contextlib
 import threading
 import time
 
-import numpy as np
-
-from runtime.audio import read_blocks
+from runtime.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, read_blocks
 from runtime.errors import DeviceError, LotteryError, require_extra
+from runtime.source import BLOCK_S, POLL_S, QUEUE_S, Source
 
-BLOCK_S = 0.03
-QUEUE_S = 10.0
-_POLL_S = 0.1
+RECONNECT_S = 30.0
+# A device that is open and delivers nothing for this long is as good as unplugged.
+STALL_S = 3.0
+_RETRY_S = 0.5
 _NO_PORTAUDIO = "the PortAudio library is missing"
 _INSTALL_PORTAUDIO = (
     "sudo apt install libportaudio2   (Fedora: sudo dnf install portaudio; macOS: brew install portaudio)"
@@ -19,155 +19,45 @@ _INSTALL_PORTAUDIO = (
 _LIST_DEVICES = "lottery-listen --list-devices shows what is there; lottery-listen BUNDLE --replay FILE needs none"
 
 
-class BlockQueue:
-    """A bounded queue of audio blocks between the audio thread and the recogniser; put() never waits.
-
-    Args:
-        max_blocks: blocks it holds; further ones are dropped, and counted, until the reader catches up.
-    """
-
-    def __init__(self, max_blocks):
-        self._blocks = collections.deque()
-        self._max_blocks = max_blocks
-        self._changed = threading.Condition()
-        self._error = None
-        self.is_closed = False
-        self.num_dropped = 0
-
-    def __len__(self):
-        """Return how many blocks wait for the reader."""
-        return len(self._blocks)
-
-    def put(self, block):
-        """Add a block, or drop and count it when the queue is full."""
-        with self._changed:
-            if self.is_closed:
-                return
-            if len(self._blocks) >= self._max_blocks:
-                self.num_dropped += 1
-                return
-            self._blocks.append(block)
-            self._changed.notify()
-
-    def wait_for_room(self):
-        """Wait until a block fits, or the queue is closed."""
-        while len(self._blocks) >= self._max_blocks and not self.is_closed:
-            time.sleep(0.001)
-
-    def close(self, error=None):
-        """Let the reader end, with `error` if given, after the blocks that are in the queue.
-
-        Takes no lock, so that a signal handler may call it while the reader holds one.
-        """
-        self._error = self._error or error
-        self.is_closed = True
-
-    def get(self, *, timeout_s):
-        """Return the oldest block, or None after timeout_s seconds or when the queue is closed and empty."""
-        deadline = time.monotonic() + timeout_s
-        with self._changed:
-            while not self._blocks:
-                remaining = deadline - time.monotonic()
-                if self.is_closed or remaining <= 0:
-                    return None
-                # In slices: close() does not notify, and on Windows only a wait that ends lets Ctrl-C through.
-                self._changed.wait(min(remaining, _POLL_S))
-            return self._blocks.popleft()
-
-    def raise_error(self):
-        """Raise the error that close() was given, if any."""
-        if self._error is not None:
-            raise self._error
-
-
-class Source:
-    """Audio as it happens; a context manager that starts and stops it.
-
-    Args:
-        name: what is heard, for people.
-        sample_rate_hz: rate of the blocks.
-        block_s: seconds a block.
-        queue_s: seconds of audio that wait at most for a recogniser that does not keep up; more is dropped.
-    Attributes:
-        num_overflows: times the audio system reported that it lost samples.
-    """
-
-    def __init__(self, name, *, sample_rate_hz, block_s, queue_s):
-        self.name = name
-        self.sample_rate_hz = sample_rate_hz
-        self.num_overflows = 0
-        self._block_s = block_s
-        self._queue = BlockQueue(max(1, round(queue_s / block_s)))
-
-    @property
-    def dropped_s(self):
-        """Seconds lost to a full queue."""
-        return self._queue.num_dropped * self._block_s
-
-    @property
-    def behind_s(self):
-        """Seconds of audio that wait for the recogniser: how far it is behind what is being said."""
-        return len(self._queue) * self._block_s
-
-    def __enter__(self):
-        self._start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-        self._join()
-
-    def stop(self):
-        """End the source; blocks() still yields what was recorded. Safe to call from a signal handler."""
-        self._queue.close()
-
-    def blocks(self):
-        """Yield float32 (n,) mono blocks until the source ends or stop() is called.
-
-        Raises:
-            LotteryError: the source failed; whatever came before it was yielded.
-        """
-        while True:
-            block = self._queue.get(timeout_s=_POLL_S)
-            if block is not None:
-                mono = block if block.ndim == 1 else block.mean(axis=1)
-                # Some drivers deliver garbage while they start; it must not end the session.
-                yield np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
-            elif self._queue.is_closed:
-                self._queue.raise_error()
-                return
-            else:
-                self._check_alive()
-
-    def _start(self):
-        raise NotImplementedError
-
-    def _join(self):
-        """Release what _start() acquired."""
-
-    def _check_alive(self):
-        """Close the queue with an error if the source died without saying so."""
-
-
 class Microphone(Source):
-    """An input device at its own rate; the audio callback only copies.
+    """An input device; the audio callback only copies. One that vanishes is opened again when it comes back.
 
     Args:
         device: number or (part of the) name from `list_devices`; None is the system's default.
+        sample_rate_hz: rate to record at; the device's own when None.
+        reconnect_s: how long to wait for a device that vanished; 0 ends at once, with an error.
         block_s, queue_s: see Source.
         sounddevice: the module, or a stand-in with the same functions; imported when None.
     Raises:
         MissingExtraError, DeviceError: no sounddevice, no PortAudio, no such device, or it refuses to record.
+        ValueError: sample_rate_hz is out of range.
     """
 
-    def __init__(self, device=None, *, block_s=BLOCK_S, queue_s=QUEUE_S, sounddevice=None):
+    def __init__(
+        self,
+        device=None,
+        *,
+        sample_rate_hz=None,
+        reconnect_s=RECONNECT_S,
+        block_s=BLOCK_S,
+        queue_s=QUEUE_S,
+        sounddevice=None,
+    ):
+        if sample_rate_hz is not None and not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
+            raise ValueError(
+                f"sample_rate_hz is {sample_rate_hz}, expected {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ}"
+            )
         self._sounddevice = sounddevice or import_sounddevice()
         self._device = parse_device(device)
+        self._is_default = device is None
         info = self._query()
-        rate = round(info["default_samplerate"])
+        rate = round(info["default_samplerate"]) if sample_rate_hz is None else sample_rate_hz
         super().__init__(info["name"], sample_rate_hz=rate, block_s=block_s, queue_s=queue_s)
-        self._max_channels = info["max_input_channels"]
+        self.max_channels = info["max_input_channels"]
+        self._reconnect_s = reconnect_s
         self._stream = None
+        # time.monotonic() seconds
+        self._heard_at = self._lost_at = self._retry_at = self._give_up_at = 0.0
 
     def _query(self):
         try:
@@ -182,7 +72,7 @@ class Microphone(Source):
     def _start(self):
         # Some devices record only with all their channels; blocks() averages them.
         errors = []
-        for num_channels in sorted({1, min(2, self._max_channels), self._max_channels}):
+        for num_channels in sorted({1, min(2, self.max_channels), self.max_channels}):
             try:
                 self._stream = self._sounddevice.InputStream(
                     device=self._device,
@@ -193,26 +83,79 @@ class Microphone(Source):
                     callback=self._on_audio,
                 )
                 self._stream.start()
+                self._heard_at = time.monotonic()
                 return
             except (ValueError, self._sounddevice.PortAudioError) as error:
                 errors.append(error)
                 self._join()
-        raise DeviceError(f"microphone {self.name!r} does not open: {_first_line(errors[0])}", hint=_LIST_DEVICES)
+        raise DeviceError(
+            f"microphone {self.name!r} does not open at {self.sample_rate_hz} Hz: {_first_line(errors[0])}",
+            hint=_LIST_DEVICES,
+        )
 
     def _on_audio(self, samples, num_samples, when, status):
         """Take one block in PortAudio's thread, where anything slow loses audio."""
         if status.input_overflow:
             self.num_overflows += 1
+        self._heard_at = time.monotonic()
         self._queue.put(samples.copy())
 
     def _join(self):
         if self._stream is not None:
-            self._stream.close()
+            # A device that is gone may refuse even to be closed.
+            with contextlib.suppress(self._sounddevice.PortAudioError):
+                self._stream.close()
             self._stream = None
 
     def _check_alive(self):
-        if not self._stream.active:
+        now = time.monotonic()
+        if not self.is_lost:
+            if self._is_recording() and now - self._heard_at < STALL_S:
+                return
+            self.is_lost, self._lost_at = True, self._heard_at
+            self._retry_at, self._give_up_at = now, now + self._reconnect_s
+            self._join()
+        if now >= self._give_up_at:
             self._queue.close(DeviceError(f"microphone {self.name!r} stopped: was it unplugged?", hint=_LIST_DEVICES))
+        elif now >= self._retry_at:
+            self._reopen()
+            self._retry_at = now + _RETRY_S
+
+    def _is_recording(self):
+        try:
+            return self._stream.active
+        except self._sounddevice.PortAudioError:
+            return False
+
+    def _reopen(self):
+        """Try to record again, and count the gap if that succeeds."""
+        try:
+            self._start()
+        except DeviceError:
+            # PortAudio lists the devices once: only starting it anew finds one that was plugged in again.
+            try:
+                self._sounddevice._terminate()
+                self._sounddevice._initialize()
+                self._device = self._find()
+                self._start()
+            except (DeviceError, self._sounddevice.PortAudioError):
+                return
+        self.is_lost = False
+        self.num_gaps += 1
+        self.gap_s += time.monotonic() - self._lost_at
+
+    def _find(self):
+        """Return the number that the device has now, or None for the default.
+
+        Raises:
+            DeviceError: it is not there.
+        """
+        if self._is_default:
+            return None
+        for index, info in enumerate(self._sounddevice.query_devices()):
+            if info["name"] == self.name and info["max_input_channels"] > 0:
+                return index
+        raise DeviceError(f"no microphone {self.name!r}", hint=_LIST_DEVICES)
 
 
 class ReplaySource(Source):
@@ -262,7 +205,7 @@ class ReplaySource(Source):
         else:
             due = start + played_s / self._speed
             while not self._queue.is_closed and (left_s := due - time.monotonic()) > 0:
-                time.sleep(min(left_s, _POLL_S))
+                time.sleep(min(left_s, POLL_S))
         return not self._queue.is_closed
 
     def _join(self):

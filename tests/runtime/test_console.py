@@ -1,14 +1,15 @@
 """The live display: what a terminal holds after every write, and what a pipe gets."""
 
 import io
-import json
 import os
 
 import numpy as np
 import pytest
 
-from runtime.console import Console, JsonLines
+from runtime.console import Console
+from runtime.conversation import Reason, Summary
 from runtime.recognizer import Result, Word
+from runtime.stability import Partial
 
 
 class Terminal(io.StringIO):
@@ -23,9 +24,16 @@ class Terminal(io.StringIO):
         return row.removesuffix("\x1b[K")
 
 
-def result(text, *, is_final=False):
-    words = tuple(Word(text=word, start_s=1.0, end_s=1.4, confidence=0.9) for word in text.split())
-    return Result(text=text, words=words, ids=(), is_final=is_final)
+def words(text):
+    return tuple(Word(text=word, start_s=1.0, end_s=1.4, confidence=0.9) for word in text.split())
+
+
+def partial(text):
+    return Partial(words=words(text))
+
+
+def final(text):
+    return Result(text=text, words=words(text), ids=(), is_final=True)
 
 
 @pytest.fixture
@@ -42,10 +50,10 @@ def test_partial_text_updates_in_place_and_final_text_goes_to_stdout():
     out, status = io.StringIO(), Terminal()
     console = Console(out=out, status=status)
     for text in ("one", "one two", "one two three"):
-        console.partial(result(text))
+        console.partial(partial(text))
         assert status.row.endswith(text)
     assert "\n" not in status.getvalue()
-    console.final(result("one two three", is_final=True))
+    console.final(final("one two three"), reason=Reason.SILENCE)
     assert status.row == ""
     assert out.getvalue() == "one two three\n"
 
@@ -54,22 +62,22 @@ def test_partial_text_updates_in_place_and_final_text_goes_to_stdout():
 def test_an_unchanged_line_is_not_written_again_and_nothing_is_erased_before_it_is_replaced():
     status = Terminal()
     console = Console(out=io.StringIO(), status=status)
-    console.partial(result("one"))
+    console.partial(partial("one"))
     written = status.getvalue()
-    console.partial(result("one"))
+    console.partial(partial("one"))
     assert status.getvalue() == written
-    console.partial(result("one two"))
+    console.partial(partial("one two"))
     update = status.getvalue().removeprefix(written)
     assert update.startswith("\r")
     assert update.endswith("one two\x1b[K"), "text first, then the erasure of what is behind it: no flicker"
 
 
 @pytest.mark.parametrize("count", [20, 40, 79])
-@pytest.mark.parametrize("text", ["word " * 40 + "newest", "\u4e2d\u6587" * 60])
+@pytest.mark.parametrize("text", [" ".join(["word"] * 40) + " newest", "\u4e2d\u6587" * 60])
 def test_a_long_line_stays_on_one_row_and_shows_its_end(columns, count, text):
     columns(count)
     status = Terminal()
-    Console(out=io.StringIO(), status=status).partial(result(text))
+    Console(out=io.StringIO(), status=status).partial(partial(text))
     wide = sum(2 if character >= "\u4e00" else 1 for character in status.row)
     assert count - 3 <= wide <= count - 1
     assert text.endswith(status.row.partition("…")[2])
@@ -79,9 +87,9 @@ def test_without_a_terminal_only_final_lines_are_written():
     out, status = io.StringIO(), io.StringIO()
     console = Console(out=out, status=status)
     console.level(np.ones(100, np.float32))
-    console.partial(result("one"))
-    console.final(result("one two"))
-    console.final(result(""))
+    console.partial(partial("one"))
+    console.final(final("one two"), reason=Reason.SILENCE)
+    console.final(final(""), reason=Reason.SILENCE)
     assert status.getvalue() == ""
     assert out.getvalue() == "one two\n"
 
@@ -93,14 +101,14 @@ def test_the_meter_follows_the_level():
     meters = []
     for amplitude in (0.0, 0.01, 1.0):
         console.level(np.full(480, amplitude, np.float32))
-        console.partial(result("x"))
+        console.partial(partial("x"))
         meters.append(status.row[0])
     assert meters == sorted(meters)
     assert len(set(meters)) == 3
     assert meters[-1] == "█"
     for _ in range(60):
         console.level(np.zeros(480, np.float32))
-    console.partial(result("x"))
+    console.partial(partial("x"))
     assert status.row[0] == " "
 
 
@@ -109,13 +117,13 @@ def test_lost_audio_is_shown():
     status = Terminal()
     console = Console(out=io.StringIO(), status=status)
     console.lost(num_overflows=0, dropped_s=0.0)
-    console.partial(result("x"))
+    console.partial(partial("x"))
     assert "[" not in status.row.removeprefix("\x1b[")
     console.lost(num_overflows=1, dropped_s=0.0)
-    console.partial(result("x"))
+    console.partial(partial("x"))
     assert "[1 overflow]" in status.row
     console.lost(num_overflows=2, dropped_s=1.25)
-    console.partial(result("x"))
+    console.partial(partial("x"))
     assert "[2 overflows, 1.2 s dropped]" in status.row
 
 
@@ -126,7 +134,7 @@ def test_how_far_behind_is_shown_beside_what_was_lost_until_it_is_caught_up():
 
     def row(behind_s):
         console.behind(behind_s)
-        console.partial(result("x"))
+        console.partial(partial("x"))
         return status.row
 
     assert row(0.99) == "  x"
@@ -136,36 +144,71 @@ def test_how_far_behind_is_shown_beside_what_was_lost_until_it_is_caught_up():
     assert row(0.3) == "  [0.5 s dropped] x"
 
 
-def test_json_lines_say_how_far_behind_they_are_even_while_the_text_stands_still():
+@pytest.mark.usefixtures("columns")
+def test_a_resting_recogniser_is_a_dot_in_the_place_of_the_meter():
+    status = Terminal()
+    console = Console(out=io.StringIO(), status=status)
+    console.level(np.ones(480, np.float32))
+    console.gate(is_open=False, at_s=1.0)
+    console.partial(partial(""))
+    assert status.row == "· "
+    console.gate(is_open=True, at_s=2.0)
+    console.partial(partial("x"))
+    assert status.row == "█ x"
+
+
+def test_timestamps_are_one_line_a_word():
     out = io.StringIO()
-    display = JsonLines(out=out, status=io.StringIO())
-    for behind_s in (0.0, 0.9, 3.21, 3.18, 2.5, 1.5, 0.9, 0.0):
-        display.behind(behind_s)
-        display.partial(result("one"))
-    display.behind(4.0)
-    display.final(result("one"))
-    lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [line["behind_s"] for line in lines] == [0, 3.21, 2.5, 1.5, 0, 4.0]
-    assert {line["text"] for line in lines} == {"one"}
+    console = Console(out=out, status=io.StringIO(), has_timestamps=True)
+    console.final(final("one two"), reason=Reason.SILENCE)
+    assert out.getvalue() == "1.00\t1.40\t0.900\tone\n1.00\t1.40\t0.900\ttwo\n"
 
 
-def test_json_lines_hold_every_change_once():
-    out, status = io.StringIO(), io.StringIO()
-    display = JsonLines(out=out, status=status)
-    display.note("listening")
-    for text in ("", "one", "one", "one two"):
-        display.level(np.zeros(10))
-        display.partial(result(text))
-    display.lost(num_overflows=1, dropped_s=0.5)
-    display.final(result("one two"))
-    display.final(result(""))
-    lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [(line["type"], line["text"]) for line in lines] == [
-        ("partial", "one"),
-        ("partial", "one two"),
-        ("final", "one two"),
+@pytest.mark.usefixtures("columns")
+def test_a_microphone_that_goes_and_comes_is_told():
+    status = Terminal()
+    console = Console(out=io.StringIO(), status=status)
+    console.partial(partial("x"))
+    console.lost_device("USB mic", at_s=3.0)
+    console.found_device("USB mic", at_s=3.0, gap_s=2.34)
+    assert status.getvalue().rpartition("\x1b[K")[2].splitlines() == [
+        "USB mic is gone: waiting for it, Ctrl-C ends",
+        "USB mic is back: 2.3 s were not heard",
     ]
-    assert lines[-1]["words"][0] == {"word": "one", "start_s": 1.0, "end_s": 1.4, "confidence": 0.9}
-    assert (lines[-1]["start_s"], lines[-1]["end_s"]) == (1.0, 1.4)
-    assert (lines[0]["num_overflows"], lines[-1]["num_overflows"], lines[-1]["dropped_s"]) == (0, 1, 0.5)
-    assert status.getvalue() == "listening\n"
+
+
+def summary(**fields):
+    clean = {
+        "heard_s": 60.0,
+        "recognised_s": 60.0,
+        "num_overflows": 0,
+        "dropped_s": 0.0,
+        "num_gaps": 0,
+        "gap_s": 0.0,
+        "most_behind_s": 0.3,
+        "wall_s": 60.0,
+        "cpu_s": 0.3,
+    }
+    return Summary(**{**clean, **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "notes"),
+    [
+        ({}, []),
+        ({"most_behind_s": 4.84}, ["recognition was up to 4.8 s behind what was being said"]),
+        (
+            {"num_overflows": 3, "dropped_s": 0.5},
+            ["audio was lost: 3 overflows of the audio system, 0.5 s dropped because this machine did not keep up"],
+        ),
+        ({"num_gaps": 2, "gap_s": 7.0}, ["the microphone was away 2 times, 7.0 s in all"]),
+        (
+            {"recognised_s": 1.5},
+            ["the gate let 1.5 s of 60.0 s through; processor time 0.50% of one core"],
+        ),
+    ],
+)
+def test_the_end_tells_what_went_wrong_and_nothing_else(fields, notes):
+    status = io.StringIO()
+    Console(out=io.StringIO(), status=status).end(summary(**fields))
+    assert status.getvalue().splitlines() == notes

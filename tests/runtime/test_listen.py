@@ -12,11 +12,11 @@ import pytest
 import soundfile
 
 from runtime import listen
-from runtime.console import JsonLines
 from runtime.endpoint import EndpointRules
 from runtime.errors import DeviceError
-from runtime.microphone import Source
+from runtime.events import JsonLines
 from runtime.recognizer import Recognizer
+from runtime.source import Source
 from tests.tiny_bundle import speak, write_tiny_bundle
 
 
@@ -61,13 +61,17 @@ def test_endpoint_options_decide_where_lines_end(bundle, conversation, capsys):
 
 def test_jsonl_holds_partials_and_finals(bundle, conversation, capsys):
     assert run(bundle, "--replay", conversation, "--speed", 0, "--endpoint-silence", 0.8, "--jsonl") == 0
-    objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    finals = [each for each in objects if each["type"] == "final"]
-    assert [each["text"] for each in finals] == ["cab bad", "dead bee"]
-    assert finals[1]["start_s"] > finals[0]["end_s"] + 1.4, "times go on over the whole session"
-    partials = [each["text"] for each in objects if each["type"] == "partial"]
+    start, *events, end = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (start["type"], start["schema_version"], start["sample_rate_hz"]) == ("start", 1, 44100)
+    lines = [event for event in events if event["type"] == "final"]
+    assert [(line["text"], line["reason"]) for line in lines] == [("cab bad", "silence"), ("dead bee", "end")]
+    assert lines[1]["start_s"] > lines[0]["end_s"] + 1.4, "times go on over the whole session"
+    partials = [event["text"] for event in events if event["type"] == "partial"]
     assert partials[0] == "c"
-    assert len(partials) == len(objects) - 2
+    assert len(partials) == len(events) - 2
+    samples, rate = soundfile.read(conversation)
+    assert end["type"] == "end"
+    assert end["heard_s"] == end["recognised_s"] == pytest.approx(len(samples) / rate, abs=0.001)
 
 
 def test_live_text_equals_the_transcript_of_the_file(bundle, conversation, capsys):
@@ -93,6 +97,11 @@ class Interrupted(Source):
         self._act(self)
 
 
+def finals(out):
+    """Return the `final` events of a --jsonl output."""
+    return [event for event in map(json.loads, out.splitlines()) if event["type"] == "final"]
+
+
 def listen_to(source, bundle):
     listen.listen(
         source,
@@ -106,8 +115,8 @@ def listen_to(source, bundle):
 def test_ctrl_c_ends_with_the_last_words_and_gives_the_signal_back(bundle, capsys, number):
     before = signal.getsignal(number)
     listen_to(Interrupted(speak("cab bad")[:-2000], act=lambda source: os.kill(os.getpid(), number)), bundle)
-    last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (last["type"], last["text"]) == ("final", "cab bad")
+    (last,) = finals(capsys.readouterr().out)
+    assert (last["text"], last["reason"]) == ("cab bad", "end")
     assert signal.getsignal(number) is before
 
 
@@ -122,7 +131,7 @@ def test_a_second_ctrl_c_interrupts_even_while_audio_waits(bundle, capsys):
 
     with pytest.raises(KeyboardInterrupt):
         listen_to(Interrupted(speak("cab"), act=press_twice), bundle)
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["text"] == "cab"
+    assert finals(capsys.readouterr().out)[-1]["text"] == "cab"
 
 
 def test_an_unplugged_microphone_still_gives_its_last_words(bundle, capsys):
@@ -131,14 +140,16 @@ def test_an_unplugged_microphone_still_gives_its_last_words(bundle, capsys):
 
     with pytest.raises(DeviceError):
         listen_to(Interrupted(speak("cab bad")[:-2000], act=unplug), bundle)
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["text"] == "cab bad"
+    assert finals(capsys.readouterr().out)[-1]["text"] == "cab bad"
 
 
 def test_lost_audio_is_reported_at_the_end(bundle, capsys):
     listen_to(Interrupted(speak("cab"), act=lambda source: source.stop(), num_overflows=3), bundle)
     out, err = capsys.readouterr()
-    assert json.loads(out.splitlines()[-1])["num_overflows"] == 3
-    assert "audio was lost: 3 overflows" in err
+    assert finals(out)[-1]["num_overflows"] == 3
+    end = json.loads(out.splitlines()[-1])
+    assert (end["type"], end["num_overflows"], end["dropped_s"]) == ("end", 3, 0)
+    assert err == ""
 
 
 def test_a_recogniser_that_does_not_keep_up_says_how_far_behind_it_is(bundle, capsys):
@@ -146,12 +157,14 @@ def test_a_recogniser_that_does_not_keep_up_says_how_far_behind_it_is(bundle, ca
     samples = np.concatenate([speak("cab"), silence(4, rate=16000)])
     listen_to(Interrupted(samples, act=lambda source: source.stop()), bundle)
     out, err = capsys.readouterr()
-    objects = [json.loads(line) for line in out.splitlines()]
+    first, *objects, end = [json.loads(line) for line in out.splitlines()]
+    assert first["type"] == "start"
     assert objects[0]["behind_s"] == pytest.approx(len(samples) / 16000, abs=0.1)
     assert objects[-1]["behind_s"] == 0
     behind = [each["behind_s"] for each in objects]
     assert behind == sorted(behind, reverse=True)
-    assert "recognition was up to 4.8 s behind what was being said" in err
+    assert end["most_behind_s"] == pytest.approx(4.8, abs=0.05)
+    assert err == ""
 
 
 def process(*arguments, **options):
@@ -170,7 +183,7 @@ def test_ctrl_c_in_a_process_of_its_own(bundle, tmp_path):
     running = process(bundle, "--replay", tmp_path / "a.wav", "--endpoint-silence", 100, "--jsonl")
     try:
         for line in running.stdout:
-            if json.loads(line)["text"] == "cab bad":
+            if json.loads(line).get("text") == "cab bad":
                 break
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
