@@ -1,4 +1,4 @@
-"""What `lottery-bench` measures, in this process: time a chunk, real-time-paced latency, load time and memory.
+"""What `lottery-bench` measures, in this process: time a chunk and memory; runtime.paced measures the waiting.
 
 A chunk's time is what a device spends on it: features, model step and decoding, from the samples to the symbols. The
 model step alone is recorded beside it. Clips of all candidates are interleaved, so that a busy or throttling machine
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from runtime.features import HOP_SAMPLES, SAMPLE_RATE_HZ
-
-PACKET_S = 0.1
 
 
 class TimedSession:
@@ -56,25 +54,6 @@ class ClipTiming:
     wall_s: float
     cpu_s: float
     audio_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PacedTiming:
-    """One pass over the clip at the pace of a microphone, in packets.
-
-    Args:
-        first_chunk_s: from the first sample spoken to the first decoded chunk.
-        first_partial_s: from the first sample spoken to the first text; None if the clip brings none before its end.
-        partial_delay_s: from the moment the first word begins (its own time stamp) to its first text, or None.
-        finalisation_s: from the last sample spoken to the final result.
-        lag_s: how far the recogniser fell behind the microphone at worst.
-    """
-
-    first_chunk_s: float | None
-    first_partial_s: float | None
-    partial_delay_s: float | None
-    finalisation_s: float
-    lag_s: float
 
 
 def time_clip(recognizer, *, samples):
@@ -131,49 +110,6 @@ def time_interleaved(recognizers, *, samples, repeats, first_round=0, on_round=l
             timings[index].append(time_clip(recognizers[index], samples=samples))
         on_round()
     return timings
-
-
-def time_paced(recognizer, *, samples, packet_s=PACKET_S, clock=time.perf_counter, sleep=time.sleep):
-    """Recognise the clip as it would arrive from a microphone.
-
-    A packet is handed over when its last sample has been spoken, so the packet's own length is part of every latency.
-
-    Args:
-        recognizer: Recognizer.
-        samples: float32 (n,), 16 kHz mono.
-        packet_s: length of a packet.
-        clock, sleep: the time to live by.
-    Returns:
-        PacedTiming.
-    """
-    packet = round(packet_s * SAMPLE_RATE_HZ)
-    stream = recognizer.stream()
-    first_chunk_s = first_partial_s = partial_delay_s = None
-    lag_s = 0.0
-    start = clock()
-    for first in range(0, len(samples), packet):
-        spoken_s = min(first + packet, len(samples)) / SAMPLE_RATE_HZ
-        wait_s = start + spoken_s - clock()
-        if wait_s > 0:
-            sleep(wait_s)
-        has_new = stream.accept(samples[first : first + packet])
-        now_s = clock() - start
-        lag_s = max(lag_s, now_s - spoken_s)
-        if has_new and first_chunk_s is None:
-            first_chunk_s = now_s
-        if has_new and first_partial_s is None:
-            result = stream.result()
-            if result.text:
-                first_partial_s = now_s
-                partial_delay_s = now_s - result.words[0].start_s
-    stream.finish()
-    return PacedTiming(
-        first_chunk_s=first_chunk_s,
-        first_partial_s=first_partial_s,
-        partial_delay_s=partial_delay_s,
-        finalisation_s=clock() - start - len(samples) / SAMPLE_RATE_HZ,
-        lag_s=lag_s,
-    )
 
 
 def percentiles(values):

@@ -195,7 +195,8 @@ def _clips(job):
 def _paced(job):
     from tqdm import tqdm
 
-    from runtime.latency import time_clip, time_paced
+    from runtime.latency import time_clip
+    from runtime.paced import time_paced
 
     samples = load_clip(job["conditions"]["audio"])
     timings = []

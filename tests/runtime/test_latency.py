@@ -3,17 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from runtime.features import SAMPLE_RATE_HZ, num_chunks
-from runtime.latency import percentiles, time_clip, time_interleaved, time_paced
+from runtime.features import num_chunks
+from runtime.latency import percentiles, time_clip, time_interleaved
 from runtime.machine import describe_machine, machine_line
 from runtime.recognizer import Recognizer
 from runtime.synthetic import speech_like
-from tests.tiny_bundle import CHUNK_FRAMES, speak, write_tiny_bundle
+from tests.tiny_bundle import CHUNK_FRAMES, write_tiny_bundle
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -21,31 +20,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def recognizer(tmp_path_factory):
     return Recognizer(write_tiny_bundle(tmp_path_factory.mktemp("latency") / "tiny"))
-
-
-class Clock:
-    """A clock that only moves when it is told to."""
-
-    def __init__(self):
-        self.now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
-
-    def advance(self, seconds):
-        self.now_s += seconds
-
-
-class SlowSession:
-    """A session whose steps take a stated time on a Clock."""
-
-    def __init__(self, session, *, clock, step_s):
-        self._session, self._clock, self._step_s = session, clock, step_s
-        self.geometry, self.initial_state = session.geometry, session.initial_state
-
-    def step(self, x_NTF, state):
-        self._clock.advance(self._step_s)
-        return self._session.step(x_NTF, state)
 
 
 def test_every_step_is_timed_once(recognizer):
@@ -76,53 +50,6 @@ def test_rounds_are_interleaved_and_rotate(monkeypatch):
     order.clear()
     time_interleaved(["a", "b", "c"], samples=None, repeats=1, first_round=2)
     assert "".join(order) == "abc" + "cab"
-
-
-def paced(recognizer, *, samples, step_s):
-    clock = Clock()
-    slow = SimpleNamespace(
-        stream=lambda: type(recognizer.stream())(
-            SlowSession(recognizer.session, clock=clock, step_s=step_s), tokenizer=recognizer.tokenizer
-        )
-    )
-    return time_paced(slow, samples=samples, clock=clock, sleep=clock.advance)
-
-
-def test_paced_latencies_are_exact_on_a_virtual_clock(recognizer):
-    samples = speak("bad cab")
-    audio_s = len(samples) / SAMPLE_RATE_HZ
-    timing = paced(recognizer, samples=samples, step_s=0.02)
-    # A chunk needs 18 hops, half a hop and half a window of audio: 0.1975 s, complete with the second 100 ms packet.
-    assert timing.first_chunk_s == pytest.approx(0.2 + 0.02)
-    assert timing.first_partial_s >= timing.first_chunk_s
-    # `b` begins after the first gap of 80 ms and cannot be told before
-    assert timing.first_partial_s - timing.partial_delay_s == pytest.approx(0.08, abs=0.041)
-    # finish() runs what the pushes have not: the windows over the last hops and the padding
-    num_pushed = int((audio_s - 0.1975) / 0.16) + 1
-    num_left = num_chunks(round(audio_s * 100), chunk_frames=CHUNK_FRAMES) - num_pushed
-    assert timing.finalisation_s == pytest.approx(num_left * 0.02, abs=0.0201)
-    assert timing.finalisation_s > 0
-    # two chunks can end in one packet
-    assert timing.lag_s == pytest.approx(0.02, abs=0.0201)
-
-
-def test_paced_lag_shows_a_recogniser_that_is_too_slow(recognizer):
-    samples = speak("bad cab dad")
-    fast = paced(recognizer, samples=samples, step_s=0.0)
-    slow = paced(recognizer, samples=samples, step_s=0.2)
-    assert fast.lag_s == pytest.approx(0, abs=1e-9)
-    assert fast.finalisation_s == pytest.approx(0, abs=1e-9)
-    # 200 ms for each 160 ms of audio: a quarter of the clip behind at its end
-    audio_s = len(samples) / SAMPLE_RATE_HZ
-    assert slow.lag_s == pytest.approx(audio_s / 4, abs=0.3)
-    assert slow.finalisation_s > slow.lag_s
-
-
-def test_paced_without_text_says_so(recognizer):
-    timing = paced(recognizer, samples=np.zeros(16000, np.float32), step_s=0.01)
-    assert timing.first_partial_s is None
-    assert timing.partial_delay_s is None
-    assert timing.first_chunk_s is not None
 
 
 def test_percentiles():
