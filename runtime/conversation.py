@@ -91,19 +91,18 @@ class Conversation:
         if not len(block):
             return
         self._heard_s += len(block) / source.sample_rate_hz
+        display.heard(self._heard_s)
         is_new = self._hear_through_gate(block)
         self._most_behind_s = max(self._most_behind_s, source.behind_s)
         display.level(block)
         if is_new or self._heard_s - self._refreshed_s >= _REFRESH_S:
             self._refreshed_s = self._heard_s
-            display.heard(self._heard_s)
             display.behind(source.behind_s)
             display.lost(num_overflows=source.num_overflows, dropped_s=source.dropped_s)
             display.partial(self._partial)
 
     def finish(self):
         """Finalise the last words; return the Summary."""
-        self._display.heard(self._heard_s)
         self._end_line(Reason.END)
         source = self._source
         return Summary(
