@@ -9,6 +9,7 @@ import pytest
 
 from runtime.beam import BeamDecoder
 from runtime.ctc import greedy_ctc
+from runtime.prefix import Prefix
 from runtime.tokenizer import Tokenizer
 from tests.runtime.lattice import collapse, enumerate_texts, peaked_lattice, random_lattice, run_search
 
@@ -189,6 +190,16 @@ def test_behind_a_cut_the_texts_are_those_that_agree_with_it(seed, count):
     assert {ids: mass - shift for ids, mass in found.items()} == pytest.approx(
         {ids: mass - top for ids, mass in expected.items()}, abs=1e-9
     )
+
+
+def test_no_symbol_begins_before_the_cut():
+    # Two symbols in frames 0 and 1; the first was decided, and was reported where another alignment had it: frame 6.
+    old, new = (Prefix(None, 2, states=(), bonus=0.0, depth=depth, num_complete=depth) for depth in (2, 1))
+    old.mass = old.mass_symbol = old.best_symbol = -3.0
+    old.path_symbol = ((None, 0, -0.1), 1, -0.2)
+    new.inherit(old, count=1, shift=-2.0, first_frame=7)
+    assert new.entries() == [(7, -0.2)]
+    assert (new.mass, new.mass_symbol, new.mass_blank) == (-1.0, -1.0, -np.inf)
 
 
 def test_a_symbol_that_is_held_across_a_cut_is_not_said_again():

@@ -161,6 +161,15 @@ def test_a_cut_never_splits_a_phrase():
     assert [one.boundary(count) for count in range(3)] == [0, 0, 0]
 
 
+def test_a_cut_never_leaves_the_end_of_a_phrase_that_is_itself_one():
+    ids = CHARACTERS.encode("cd a")
+    frames = list(itertools.chain.from_iterable((id, 0) for id in ids))
+    decoder = BeamDecoder(scorers=(Grammar(["cd a", "a"]),))
+    search = run_search(decoder, peaked_lattice(frames, vocab_size=6), tokenizer=CHARACTERS)
+    assert search.best().ids == tuple(ids)
+    assert [search.boundary(count) for count in range(5)] == [0, 0, 0, 0, 4]
+
+
 def test_a_phrase_outside_the_symbols_is_an_error():
     with pytest.raises(LotteryError, match="'ax': the model has no symbol with x"):
         Grammar(["ab", "ax"]).prepare(CHARACTERS)
