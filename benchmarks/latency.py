@@ -95,7 +95,7 @@ def measure(rows, *, conditions, rounds, is_paced, state_path):
     Returns:
         The number of rounds the rows now stand on: at least `rounds`.
     """
-    candidates = [Candidate(bundle=row["path"], precision=row["precision"]) for row in rows]
+    candidates = [Candidate(bundle=row["path"], precision=row["precision"], backend=row["backend"]) for row in rows]
     state = _load_state(state_path, key=_state_key(rows, conditions=conditions))
     for name, measure_one in (
         ("footprints", lambda candidate: measure_footprint(candidate, conditions=conditions)),
@@ -130,7 +130,7 @@ def _state_key(rows, *, conditions):
     machine = describe_machine(threads=conditions.threads)
     fixed = {name: machine[name] for name in ("cpu", "cores", "versions", "python")}
     return {
-        "models": [[row["path"], row["precision"], row["model_sha256"]] for row in rows],
+        "models": [[row["path"], row["backend"], row["precision"], row["model_sha256"]] for row in rows],
         "conditions": asdict(conditions),
         "machine": fixed,
     }

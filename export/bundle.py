@@ -112,6 +112,8 @@ def export_ticket(
         ticket.tokenizer.save(folder / FILES["tokens"])
         write_json(folder / FILES["parity"], parity)
         provenance = _provenance(ticket, model, is_structured=is_structured)
+        if engine is not None:
+            provenance["ticket_bits"] = num_bits if has_int8 else 32
         zip_bytes = {role: len(zlib.compress(content)) for role, content in data.items()}
         container = Container(config=model.config, chunk_frames=chunk_frames)
         card = model_card(
@@ -160,7 +162,7 @@ def _tickets(model, *, chunk_frames, has_int8, num_bits, target, progress):
     try:
         load()
     except EngineUnavailable as error:
-        progress(f"no {FILES[TICKET_ROLE]}: {error}")
+        progress(f"no {FILES[TICKET_ROLE]}: {error} ({error.hint})")
         return {}, None
     tickets = {}
     for precision in ("fp32", "int8") if has_int8 else ("fp32",):

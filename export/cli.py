@@ -81,8 +81,8 @@ def _parse(argv):
         "--target",
         choices=tuple(TARGETS),
         default="server",
-        help="processors that model.ticket is meant for: AVX-512; ARM with dot products, or AVX-VNNI; any other. Each "
-        "runs it, and that one fastest (default: %(default)s)",
+        help="processors that model.ticket is meant for. server: AVX-512 with VNNI; mobile: ARM with dot products, "
+        "AVX-VNNI; basic: any other. Each runs it, and that one fastest (default: %(default)s)",
     )
     parser.add_argument(
         "--ticket-bits",

@@ -9,8 +9,10 @@ from export.weight_formats import WeightFormat, block_occupancy, tiles
 
 # In a stream of gaps: "add this and go on".
 _GAP_ESCAPE = 255
-# Larger dense matrices load faster as they are than coding would save bytes: their values are close to incompressible.
+# Larger dense matrices are stored as they are, which loads faster, unless coding takes a fifth of their bytes away: it
+# takes an eighth from 8-bit values, and more than half from 4-bit ones.
 MAX_CODED_DENSE = 1 << 16
+MAX_CODED_SHARE = 0.8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +45,9 @@ class CodedMatrix:
     def streams(self):
         """The uint8 streams that entropy coding may shorten: gaps, then values, None where it must not."""
         is_codable = self.format.precision == "int8" and (
-            self.format.block is not None or self.values.size <= MAX_CODED_DENSE
+            self.format.block is not None
+            or self.values.size <= MAX_CODED_DENSE
+            or self.entropy_bits <= MAX_CODED_SHARE * 8 * self.values.size
         )
         values = (self.values.astype(np.int16) + NUM_SYMBOLS // 2).astype(np.uint8) if is_codable else None
         return (self.gaps if self.format.block else None), values

@@ -45,6 +45,8 @@ FORMATS = tuple(
         ]
     )
 )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """The kind of processor that a file is meant for. Any processor runs any file; this one runs it fastest.

@@ -216,7 +216,7 @@ def choose_model(manifest, *, precision="auto", backend="auto"):
             hint=f"{missing.hint}; or {complaint.hint}",
         ) from complaint
     if isinstance(complaint, library.EngineUnavailable):
-        say_once(f"note: running on onnxruntime: {complaint}")
+        say_once(f"note: running on onnxruntime: {complaint} ({complaint.hint})")
     return "onnxruntime", choose_precision(manifest, precision=precision)
 
 

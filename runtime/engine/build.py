@@ -148,7 +148,10 @@ def _compiles_for(command, target):
 
 def _ask(command):
     """Return the Compiler of a command line, or None where it does not run."""
-    words = tuple(shlex.split(command))
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError:
+        return None
     status, machine = Compiler(command=words, machine="").run("-dumpmachine") if words else (127, "")
     return None if status else Compiler(command=words, machine=machine.strip())
 
@@ -180,11 +183,26 @@ def build(output, *, compiler=None, target=None, sanitize=(), source=SOURCE_DIR,
     flags += [f"-I{include}", f"-I{source}", f"-ffile-prefix-map={source}={SOURCE_DIR.name}"]
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".ticket_engine.", dir=output) as folder:
-        jobs = [
-            (path, [*flags, *_own_flags(path, present), "-c", str(path), "-o", str(Path(folder) / f"{path.stem}.o")])
-            for path in _sources(source, present)
-        ]
-        notes += _run_all(compiler, jobs)
+
+        def jobs_of(paths):
+            objects = {path: str(Path(folder) / f"{path.stem}.o") for path in paths}
+            return [
+                (path, [*flags, *_own_flags(path, present), "-c", str(path), "-o", target])
+                for path, target in objects.items()
+            ]
+
+        # The flags alone can pass where the assembler does not know the instructions.
+        optional = jobs_of(_isa_file(source, name) for name in present if name != "baseline")
+        for (path, _), (status, said) in zip(optional, _run_side_by_side(compiler, optional), strict=True):
+            if status != 0:
+                name = path.stem.removeprefix("isa_")
+                del present[name]
+                notes.append(f"instruction set {name} is left out: {(said.strip() or 'refused').splitlines()[0]}")
+            elif said.strip():
+                notes.append(said.strip())
+        jobs = jobs_of(_sources(source, present))
+        done = {path for path, _ in optional}
+        notes += _run_all(compiler, [job for job in jobs if job[0] not in done])
         linked = Path(folder) / library_name(compiler.system)
         objects = [arguments[-1] for _, arguments in jobs]
         link = [*_sanitize_flags(sanitize), *_link_flags(compiler, sanitize), *objects, "-o", str(linked)]
@@ -240,14 +258,19 @@ def _link_flags(compiler, sanitize):
     return ["-shared", *_LINK_ELF.split(), *([] if sanitize else _LINK_ELF_RELEASE.split())]
 
 
+def _run_side_by_side(compiler, jobs):
+    """Return (exit status, what the compiler said) of (path, arguments) jobs."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda job: compiler.run(*job[1]), jobs))
+
+
 def _run_all(compiler, jobs):
     """Run (path, arguments) jobs side by side; return what the compiler said.
 
     Raises:
         BuildError: the first that failed.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = list(pool.map(lambda job: compiler.run(*job[1]), jobs))
+    answers = _run_side_by_side(compiler, jobs)
     for (path, _), (status, said) in zip(jobs, answers, strict=True):
         if status != 0:
             raise BuildError(

@@ -245,7 +245,10 @@ class Model:
             scratch,
         )
         if status != 0:
-            raise ValueError(f"the ticket engine refuses a step of {num_streams} streams")
+            raise ValueError(
+                f"the ticket engine refuses a step of {num_streams} streams: more than it can hold, or a state is of "
+                "another model or instruction set"
+            )
         return logprobs_NTV
 
 

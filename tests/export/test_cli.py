@@ -61,6 +61,18 @@ def test_structured_export(tickets, tmp_path, capsys):
     assert "shrinking" not in captured.out
 
 
+@pytest.mark.skipif(not is_available(), reason="the ticket engine's library is not built here")
+def test_target_and_bits_reach_the_ticket_file(tickets, tmp_path, capsys):
+    found = {}
+    for bits, target in (("8", "server"), ("4", "basic")):
+        out = tmp_path / target
+        assert main([str(tickets["weight"]), "--ticket-bits", bits, "--target", target, "--out", str(out)]) == 0
+        manifest = Manifest.load(out)
+        assert (manifest.engine["target"], manifest.provenance["ticket_bits"]) == (target, int(bits))
+        found[target] = manifest.files["model_ticket"].bytes
+    assert found["basic"] < found["server"]
+
+
 def test_structured_needs_units(tickets, tmp_path, capsys):
     error, hint = fails(capsys, tickets["weight"], "--structured", "--out", tmp_path / "bundle")
     assert "nothing to shrink" in error

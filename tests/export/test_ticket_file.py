@@ -144,6 +144,15 @@ def test_records_tell_what_is_in_the_file():
     assert header_bytes + sum(r["bytes"] for r in records.values()) + sum(4 + v.nbytes for v in vectors) == len(data)
 
 
+def test_large_dense_matrices_of_four_bits_are_coded():
+    model = random_model(small_config(num_blocks=1, ff=1056))
+    with torch.no_grad():
+        model.blocks[0].ff1.up.weight.normal_(generator=torch.Generator().manual_seed(0))
+    sizes = {bits: write_ticket(model, chunk_frames=CHUNK, num_bits=bits)[1]["blocks[0].ff1.up"] for bits in (8, 4)}
+    assert sizes[8]["weight_bytes"] == sizes[8]["rows"] * sizes[8]["cols"]
+    assert sizes[4]["weight_bytes"] < 0.6 * sizes[8]["weight_bytes"]
+
+
 def test_large_dense_matrices_are_stored_as_they_are_and_load_fast():
     model = random_model(small_config(num_blocks=1, ff=1056))
     with torch.no_grad():

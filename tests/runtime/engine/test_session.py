@@ -72,6 +72,19 @@ def test_a_batch_is_its_members_bit_for_bit_on_every_instruction_set(precision):
             assert np.array_equal(row, run(session, clip[None])[0]), name
 
 
+def test_a_state_of_a_model_of_the_same_size_is_refused():
+    """Its size tells nothing: these models differ in their weights alone."""
+    sessions = [EngineSession(random_ticket(precision=each)) for each in PRECISIONS]
+    features = random_features()[:, : geometry().window_frames]
+    assert sessions[0].state_bytes == sessions[1].state_bytes
+    foreign = sessions[0].initial_state()
+    before = foreign[0].copy()
+    with pytest.raises(ValueError, match="refuses"):
+        sessions[1].step(features, foreign)
+    assert np.array_equal(foreign[0], before)
+    sessions[0].step(features, foreign)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_streams_join_and_leave_a_batch(precision):
     session, features = EngineSession(random_ticket(precision=precision)), random_features(num_streams=3)
