@@ -24,8 +24,11 @@ from runtime.options import (
     positive_seconds,
 )
 from runtime.recording import Recording
+from runtime.source import BLOCK_S
 
 _GATE_HANG_S = 0.5
+# Waking up is most of what an idle microphone costs.
+_GATE_BLOCK_S = 0.1
 _EXAMPLES = """\
   lottery-listen bundles/an4                            the default microphone; Ctrl-C ends
   lottery-listen --list-devices
@@ -59,7 +62,12 @@ def _main(argv):
     if arguments.replay:
         source = ReplaySource(arguments.replay, speed=arguments.speed)
     else:
-        source = Microphone(arguments.device, sample_rate_hz=arguments.rate, reconnect_s=arguments.reconnect)
+        source = Microphone(
+            arguments.device,
+            sample_rate_hz=arguments.rate,
+            reconnect_s=arguments.reconnect,
+            block_s=_GATE_BLOCK_S if arguments.gate else BLOCK_S,
+        )
     if arguments.jsonl:
         display = JsonLines(out=sys.stdout, status=sys.stderr)
     else:
