@@ -131,13 +131,15 @@ def test_the_doctor_hears_what_the_device_gives(virtual_microphone, bundle, is_m
             out, err = process.communicate(timeout=60)
     found = {line[6:].partition(":")[0]: line[:5].strip() for line in out.splitlines() if "fix:" not in line}
     assert found.pop("speed") in ("ok", "poor", "BAD"), "that is the machine's affair"
+    # The feeder is this device's clock, and a busy machine makes it late and then fast.
+    assert found.pop("sample rate") in ("ok", "BAD"), "that is the machine's affair too"
     if is_muted:
-        assert found == {"device": "ok", "sample rate": "ok", "lost audio": "ok", "level": "BAD"}
+        assert found == {"device": "ok", "lost audio": "ok", "level": "BAD"}
         assert "fix: unmute" in out
         assert process.returncode == 2
     else:
         assert set(found.values()) == {"ok"}, out
-        assert {"device", "sample rate", "lost audio", "level", "clipping", "noise", "band"} == set(found)
+        assert {"device", "lost audio", "level", "clipping", "noise", "band"} == set(found)
     assert "recording 5 s from vmic" in err
 
 
