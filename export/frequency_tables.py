@@ -5,8 +5,8 @@ A table costs 512 bytes of the file, as much as a small matrix. Streams of bytes
 
 import numpy as np
 
-NUM_SYMBOLS = 256
-FREQUENCY_SUM = 1 << 14
+from runtime.engine.library import FREQUENCY_SUM, NUM_SYMBOLS
+
 MAX_TABLES = 64
 TABLE_BYTES = 2 * NUM_SYMBOLS
 

@@ -1,6 +1,7 @@
 """A weight matrix as a ticket file holds it: quantised, then taken apart into the places and values of its entries."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class CodedMatrix:
     values: np.ndarray
     num_nonzeros: int
 
-    @property
+    @cached_property
     def streams(self):
         """The uint8 streams that entropy coding may shorten: gaps, then values, None where it must not."""
         is_codable = self.format.precision == "int8" and (
@@ -57,7 +58,7 @@ class CodedMatrix:
         """Share of the weights that are not 0."""
         return self.num_nonzeros / (self.shape[0] * self.shape[1])
 
-    @property
+    @cached_property
     def entropy_bits(self):
         """The least that places and values cost without knowledge of other matrices, were they drawn at random.
 

@@ -5,9 +5,9 @@ import unicodedata
 
 import numpy as np
 
-from runtime.events import MIN_BEHIND_S, word_json
+from runtime.events import MIN_BEHIND_S
 
-__all__ = ["Console", "word_json", "word_line"]
+__all__ = ["Console", "word_line"]
 
 _ERASE_TO_END = "\x1b[K"
 _METER = " ▁▂▃▄▅▆▇█"

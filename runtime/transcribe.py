@@ -7,8 +7,8 @@ from tqdm import tqdm
 
 from runtime.audio import read_blocks
 from runtime.command import EXIT_USER_ERROR, print_error, run_command
-from runtime.console import word_json
 from runtime.errors import AudioError
+from runtime.events import word_json
 from runtime.options import (
     add_decoding_options,
     add_model_options,

@@ -197,7 +197,7 @@ def build(output, *, compiler=None, target=None, sanitize=(), source=SOURCE_DIR,
             if status != 0:
                 name = path.stem.removeprefix("isa_")
                 del present[name]
-                notes.append(f"instruction set {name} is left out: {(said.strip() or 'refused').splitlines()[0]}")
+                notes.append(_left_out(name, said))
             elif said.strip():
                 notes.append(said.strip())
         jobs = jobs_of(_sources(source, present))
@@ -229,8 +229,12 @@ def _usable(compiler, table):
         if status == 0:
             present[name] = flags
         else:
-            notes.append(f"instruction set {name} is left out: {(said.strip() or 'refused').splitlines()[0]}")
+            notes.append(_left_out(name, said))
     return present, notes
+
+
+def _left_out(name, said):
+    return f"instruction set {name} is left out: {(said.strip() or 'refused').splitlines()[0]}"
 
 
 def _sources(source, present):

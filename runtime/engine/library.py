@@ -192,6 +192,7 @@ class Model:
                 hint="copy the whole bundle again, or re-run lottery-export on the ticket",
             )
         self._handle = handle
+        self._workspace_bytes = {}
         # Not at exit: a daemon thread may still be inside a step then.
         weakref.finalize(self, self._library.ticket_close, handle).atexit = False
         geometry = _Geometry()
@@ -204,7 +205,10 @@ class Model:
         """Return the bytes of scratch memory that a step of `num_streams` (1 to 1024) needs."""
         if not 1 <= num_streams <= MAX_STREAMS:
             raise ValueError(f"num_streams is {num_streams}, expected 1 to {MAX_STREAMS}")
-        return self._library.ticket_workspace_bytes(self._handle, num_streams)
+        # Asked twice a step, and always the same.
+        if num_streams not in self._workspace_bytes:
+            self._workspace_bytes[num_streams] = self._library.ticket_workspace_bytes(self._handle, num_streams)
+        return self._workspace_bytes[num_streams]
 
     def initial_state(self):
         """Return the state of an utterance that has not begun: uint8 (state_bytes,), aligned."""

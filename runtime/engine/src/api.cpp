@@ -8,6 +8,8 @@ namespace {
 
 constexpr uint32_t kMaxStreams = 1024;
 
+bool is_batch(uint32_t num_streams) { return num_streams != 0 && num_streams <= kMaxStreams; }
+
 const ticket::Model *unwrap(const ticket_model *model) { return reinterpret_cast<const ticket::Model *>(model); }
 
 template <typename T>
@@ -73,21 +75,21 @@ void ticket_state_init(const ticket_model *model, void *state) {
 }
 
 size_t ticket_workspace_bytes(const ticket_model *model, uint32_t num_streams) {
-    if (num_streams == 0 || num_streams > kMaxStreams) return 0;
+    if (!is_batch(num_streams)) return 0;
     const uint64_t bytes = unwrap(model)->kernels->workspace_bytes(*unwrap(model), num_streams);
-    return bytes > SIZE_MAX / 2 ? 0 : static_cast<size_t>(bytes);
+    return bytes > ticket::kMaxWorkspace ? 0 : static_cast<size_t>(bytes);
 }
 
 int ticket_step(const ticket_model *model, uint32_t num_streams, const float *const *features, void *const *states,
                 float *const *log_probs, void *workspace) {
-    if (model == nullptr || workspace == nullptr || ticket_workspace_bytes(model, num_streams) == 0) return -1;
+    if (model == nullptr || workspace == nullptr || !is_batch(num_streams)) return -1;
     if (features == nullptr || states == nullptr || log_probs == nullptr) return -1;
     for (uint32_t i = 0; i < num_streams; i++) {
         if (features[i] == nullptr || states[i] == nullptr || log_probs[i] == nullptr) return -1;
         if (static_cast<const ticket::StateHeader *>(states[i])->tag != unwrap(model)->state_tag) return -1;
     }
-    unwrap(model)->kernels->step(*unwrap(model), num_streams, features, states, log_probs, workspace);
-    return 0;
+    const ticket::Model &unwrapped = *unwrap(model);
+    return unwrapped.kernels->step(unwrapped, num_streams, features, states, log_probs, workspace) ? 0 : -1;
 }
 
 size_t ticket_encode(const uint16_t *frequencies, const uint8_t *symbols, size_t num_symbols, uint8_t *out,

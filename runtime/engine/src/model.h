@@ -44,13 +44,17 @@ struct Block {
 
 struct Model;
 
+// More than this no workspace can have: it has to fit in the address space, beside much else.
+constexpr uint64_t kMaxWorkspace = SIZE_MAX / 2;
+
 // What an instruction set brings.
 struct Kernels {
     const char *name;
     uint32_t panel;      // rows of a dense panel
     uint32_t max_lanes;  // frames of a tile at most: what the registers hold of a panel
     uint64_t (*workspace_bytes)(const Model &, uint32_t num_streams);
-    void (*step)(const Model &, uint32_t num_streams, const float *const *features, void *const *states,
+    // Returns false, and does nothing, where the workspace would not fit in the address space.
+    bool (*step)(const Model &, uint32_t num_streams, const float *const *features, void *const *states,
                  float *const *log_probs, void *workspace);
     void (*integer_product)(const Packed &, uint32_t frames, const float *x, int32_t *sums, void *workspace);
     size_t (*product_bytes)(const Packed &, uint32_t frames);

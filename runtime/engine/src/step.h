@@ -270,15 +270,24 @@ static uint64_t workspace_bytes(const Model &model, uint32_t num_streams) {
     }
 }
 
-static void step(const Model &model, uint32_t num_streams, const float *const *features, void *const *states,
+template <int L>
+static bool run_step(const Model &model, uint32_t num_streams, const float *const *features, void *const *states,
+                     float *const *log_probs, void *workspace) {
+    Step<L> step(model, num_streams, workspace);
+    if (step.bytes() > ticket::kMaxWorkspace) return false;
+    step.run(features, states, log_probs);
+    return true;
+}
+
+static bool step(const Model &model, uint32_t num_streams, const float *const *features, void *const *states,
                  float *const *log_probs, void *workspace) {
     switch (model.lanes) {
         case 4:
-            return Step<4>(model, num_streams, workspace).run(features, states, log_probs);
+            return run_step<4>(model, num_streams, features, states, log_probs, workspace);
         case 8:
-            return Step<8>(model, num_streams, workspace).run(features, states, log_probs);
+            return run_step<8>(model, num_streams, features, states, log_probs, workspace);
         default:
-            return Step<16>(model, num_streams, workspace).run(features, states, log_probs);
+            return run_step<16>(model, num_streams, features, states, log_probs, workspace);
     }
 }
 

@@ -1,7 +1,10 @@
-"""A few right ticket files that hold everything a file can hold, for tests that break them."""
+"""A few right ticket files that hold everything a file can hold, and running one on this machine."""
 
 import functools
 
+import numpy as np
+
+from runtime.engine.library import Model, aligned_bytes
 from tests.runtime.engine.reference_ticket import INT8, RAW, RAW_FLOAT16
 from tests.runtime.engine.ticket_builder import TicketBuilder, matrix_bytes, weights
 from tests.runtime.engine.tiny_ticket import random_ticket
@@ -26,3 +29,14 @@ def small_tickets():
             )
         files.append(builder.bytes())
     return (*files, random_ticket(), random_ticket(precision="int8"))
+
+
+def step_here(ticket, features_NTF, *, instruction_set=None):
+    """Return float32 (N, T', V) of the library that the environment names."""
+    model = Model(ticket, instruction_set=instruction_set)
+    shape = model.geometry
+    states = [model.initial_state() for _ in features_NTF]
+    workspace = aligned_bytes(model.workspace_bytes(len(states)))
+    starts = range(0, features_NTF.shape[1] - shape.window_frames + 1, 4 * shape.chunk_frames)
+    windows = (np.ascontiguousarray(features_NTF[:, at : at + shape.window_frames]) for at in starts)
+    return np.concatenate([model.step(window, states, workspace=workspace) for window in windows], 1)

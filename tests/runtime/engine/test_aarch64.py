@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runtime.engine.build import INSTRUCTION_SETS
-from runtime.engine.library import Model, aligned_bytes, integer_product
+from runtime.engine.library import Model, integer_product
 from tests.runtime.engine.driver_build import (
     Engine,
     EngineDriver,
@@ -17,6 +17,7 @@ from tests.runtime.engine.driver_build import (
     shared_symbols,
 )
 from tests.runtime.engine.reference_ticket import BLOCKS, INT8
+from tests.runtime.engine.small_tickets import step_here
 from tests.runtime.engine.ticket_builder import TicketBuilder, matrix_bytes, weights
 from tests.runtime.engine.tiny_ticket import random_ticket
 
@@ -85,19 +86,6 @@ def test_integers_are_the_same_bits(engine_library, driver_of, processor, name):
         assert np.array_equal(sums, expected), (format, dense.shape, x.shape)
 
 
-def run_here(ticket, features_NTF, *, instruction_set=None):
-    """Return what EngineDriver.step returns, from the library of this machine."""
-    model = Model(ticket, instruction_set=instruction_set)
-    chunk, window = model.geometry.chunk_frames, model.geometry.window_frames
-    states = [model.initial_state() for _ in features_NTF]
-    workspace = aligned_bytes(model.workspace_bytes(len(states)))
-    rows = [
-        model.step(np.ascontiguousarray(features_NTF[:, at : at + window]), states, workspace=workspace)
-        for at in range(0, features_NTF.shape[1] - window + 1, 4 * chunk)
-    ]
-    return np.concatenate(rows, 1)
-
-
 def float_tickets():
     """Return name -> bytes: every module, every float format, tiles of 4, 8 and 16 frames, one and two a chunk."""
     found = {"every module": random_ticket()}
@@ -114,7 +102,7 @@ def differences(driver, ticket, *, name):
     shape = Model(ticket).geometry
     size = (3, 4 * 5 * shape.chunk_frames + 3, shape.num_mels)
     features = np.random.default_rng(1).normal(-6, 4, size).astype(np.float32)
-    expected, found = run_here(ticket, features), driver.step(ticket, features, instruction_set=name)
+    expected, found = step_here(ticket, features), driver.step(ticket, features, instruction_set=name)
     assert found.shape == expected.shape == (3, 5 * shape.chunk_frames, shape.vocab_size)
     return np.abs(found - expected)
 

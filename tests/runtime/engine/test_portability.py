@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runtime.engine.build import INCLUDE_DIR
-from runtime.engine.library import LIBRARY_VARIABLE, Model, aligned_bytes, instruction_sets, integer_product
+from runtime.engine.library import LIBRARY_VARIABLE, Model, instruction_sets, integer_product
 from tests.runtime.engine.driver_build import (
     Engine,
     EngineDriver,
@@ -18,6 +18,7 @@ from tests.runtime.engine.driver_build import (
     shared_symbols,
 )
 from tests.runtime.engine.reference_ticket import INT8
+from tests.runtime.engine.small_tickets import step_here
 from tests.runtime.engine.tiny_ticket import random_ticket
 
 COMPILERS = ("g++", "clang++")
@@ -108,17 +109,6 @@ def test_the_header_is_for_c_and_c_plus_plus(tmp_path, command, language, standa
     flags = ("-x", language, f"-std={standard}", "-Wall", "-Wextra", "-pedantic", "-Werror", f"-I{INCLUDE_DIR}")
     status, said = compiler.run(*flags, "-fsyntax-only", str(source))
     assert (status, said) == (0, "")
-
-
-def step_here(ticket, features_NTF, *, instruction_set=None):
-    """Return float32 (N, T', V) of the library that the environment names."""
-    model = Model(ticket, instruction_set=instruction_set)
-    shape = model.geometry
-    states = [model.initial_state() for _ in features_NTF]
-    workspace = aligned_bytes(model.workspace_bytes(len(states)))
-    starts = range(0, features_NTF.shape[1] - shape.window_frames + 1, 4 * shape.chunk_frames)
-    windows = (np.ascontiguousarray(features_NTF[:, at : at + shape.window_frames]) for at in starts)
-    return np.concatenate([model.step(window, states, workspace=workspace) for window in windows], 1)
 
 
 def random_features(ticket, *, num_streams, num_chunks=6):
