@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lottery_train.arguments import build_parser, controls_from, settings_from
-from lottery_train.corpora import IMPORTERS, find_corpus, import_corpus
+from lottery_train.corpora import IMPORTERS, find_mix, import_corpus
 from lottery_train.run_directory import clear_run
 from lottery_train.tokenization import vocabulary_size
 from runtime.command import run_command
@@ -87,7 +87,7 @@ def _require_packages(config, *, is_dry_run):
 def _prepare_out(arguments, config):
     """Find the corpus before anything in --out is written or removed: a wrong name must not cost an old run."""
     if int(os.environ.get("RANK", "0")) == 0:  # the other processes of torchrun wait for this one to join
-        find_corpus(config.data.corpus, data_dir=arguments.data_dir)
+        find_mix(config.data.corpus, data_dir=arguments.data_dir)
         if not arguments.resume:
             clear_run(arguments.out, sources=(arguments.dense_from, config.train.init_from))
 

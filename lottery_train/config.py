@@ -24,7 +24,7 @@ class DataConfig(Settings):
 
     Args:
         corpus: name of the corpus: embedded, one that `lottery-train import` knows, or a folder of manifests
-            below --data-dir.
+            below --data-dir; a mix is names joined by +, an4*2+fsdd takes an4 twice.
         tokens: char, or bpe:N or unigram:N for N sentencepiece units.
         speeds: speed factors; each gives one cached copy of the training audio.
         noise: manifest of noise recordings, or null.

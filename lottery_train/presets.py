@@ -53,12 +53,29 @@ def paper():
     )
 
 
+def shipped():
+    """The recogniser that the runtime brings along: letters, digits, numbers and commands, from every suitable pack."""
+    return RunConfig(
+        data=DataConfig(
+            corpus="an4*2+fsdd+coffee_commands+asterisk_en+embedded",
+            tokens="unigram:200",
+            noise_snrs_db=(20.0, 15.0, 10.0),
+            max_utterance_s=17.0,
+        ),
+        train=TrainConfig(epochs=30, batch_s=32.0, num_evaluations=6),
+        search=SearchConfig(
+            rounds=2, rate=0.25, granularity="unit", balances_kinds=True, rewind="learning-rate", level_epochs=14
+        ),
+    )
+
+
 PRESETS = {
     "an4": an4,
     "an4-unstructured": an4_unstructured,
     "embedded": embedded,
     "mini_librispeech": mini_librispeech,
     "paper": paper,
+    "shipped": shipped,
 }
 
 

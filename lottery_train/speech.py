@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lottery_train.corpora import check_characters, find_corpus, read_manifest
+from lottery_train.corpora import check_characters, read_mix
 from lottery_train.dataset import Dataset, Recipe, load_dataset
 from lottery_train.errors import CorpusError
 from lottery_train.tokenization import build_tokens, encoder
@@ -51,8 +51,7 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
     Raises:
         CorpusError: no such corpus, or nothing in it can be used.
     """
-    corpus = find_corpus(data.corpus, data_dir=data_dir)
-    manifests = {split: read_manifest(corpus.splits[split], on_error="skip") for split in ("train", "dev", "test")}
+    manifests = read_mix(data.corpus, data_dir=data_dir)
     tokens_path, model_path = Path(out) / "tokens.txt", Path(out) / "bpe.model"
     if not tokens_path.exists() and is_first:
         tokenizer, model = build_tokens([utterance.text for utterance in manifests["train"][0]], spec=data.tokens)
@@ -70,7 +69,7 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
             skipped = [*skipped, *(f"{u.origin}: {u.duration_s} s, longer than {data.max_utterance_s} s" for u in long)]
         if not usable:
             raise CorpusError(
-                f"{corpus.splits[split]}: no usable utterance; the first skipped: {[*skipped, *unspelled][:1]}"
+                f"{data.corpus}, {split}: no usable utterance; the first skipped: {[*skipped, *unspelled][:1]}"
             )
         recipe = Recipe.for_training(data, seed=seed) if is_train else None
         splits[split] = load_dataset(usable, recipe=recipe, skipped=[*skipped, *unspelled], name=split)
