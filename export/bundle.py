@@ -28,6 +28,7 @@ FILES = {
     "parity": "parity.json",
     "card": "README.md",
 }
+PRECISIONS = ("fp32", "int8")
 _SCORES = ("wer", "wer_interval", "cer", "num_utterances", "num_words")
 
 
@@ -55,7 +56,7 @@ def export_ticket(
     is_structured=False,
     chunk_frames=None,
     name=None,
-    has_int8=True,
+    precisions=PRECISIONS,
     num_bits=8,
     target="server",
     can_overwrite=False,
@@ -69,7 +70,8 @@ def export_ticket(
         is_structured: remove the units that the mask drops; otherwise zeros stay zeros.
         chunk_frames: encoder frames (40 ms) a chunk; None takes the ticket's.
         name: name in tables; None takes the directory's.
-        has_int8: also write an int8 model; the .ort file is made from it, and the ticket file is int8 too.
+        precisions: of the models to write, some of PRECISIONS. With int8 the .ort file is made from it, and the ticket
+            file is int8 too; int8 alone is the smallest bundle, without an .ort file.
         num_bits: of the weights in an int8 ticket file: 8, or 4 for a smaller and less exact one.
         target: processors that the ticket file is meant for, a key of weight_formats.TARGETS; others run it too.
         can_overwrite: replace an older bundle at `out`.
@@ -87,6 +89,7 @@ def export_ticket(
         masked = _masked(ticket)
         model = _shrunk(masked, ticket, progress=progress) if is_structured else masked
         progress(f"converting to ONNX, {chunk_frames * ENCODER_FRAME_MS} ms chunks")
+        has_int8 = "int8" in precisions
         graphs, data = _convert(model, chunk_frames=chunk_frames, has_int8=has_int8, progress=progress)
         tickets, engine = _tickets(
             model,
@@ -107,6 +110,8 @@ def export_ticket(
             ort=data["model_ort"],
             tickets=tickets,
         )
+        if "fp32" not in precisions:
+            data = {role: content for role, content in data.items() if role not in ("model", "model_ort")}
         for role, content in data.items():
             write_atomic(folder / FILES[role], content)
         ticket.tokenizer.save(folder / FILES["tokens"])

@@ -70,7 +70,7 @@ def model_card(*, name, record, provenance, container, parity, engine, num_bytes
         "## Known limits",
         _limits(container=container),
         "## How to run it",
-        _usage(name, has_ticket=engine is not None),
+        _usage(name, files=num_bytes),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -182,13 +182,21 @@ def _limits(*, container):
     return limits
 
 
-def _usage(name, *, has_ticket):
+def _usage(name, *, files):
     commands = f"    pip install lottery-asr\n    lottery-transcribe {name} clip.wav\n    lottery-listen {name}\n\n"
-    ticket = (
-        "These run `model.ticket` in the ticket engine where it is installed, the ONNX files in onnxruntime elsewhere. "
+    notes = []
+    if "model.ticket" in files:
+        notes.append(
+            "These run `model.ticket` in the ticket engine where it is installed, ONNX in onnxruntime elsewhere."
+        )
+    graphs = [f"`{file}`" for file in ("model.onnx", "model.int8.onnx") if file in files]
+    kind = (
+        "run in sherpa-onnx, as streaming zipformer2-CTC models"
+        if len(graphs) > 1
+        else ("runs in sherpa-onnx, as a streaming zipformer2-CTC model")
     )
-    return commands + _text(
-        f"{ticket if has_ticket else ''}`model.onnx` and `model.int8.onnx` also run in sherpa-onnx, as a streaming "
-        "zipformer2-CTC model with `tokens.txt`; `model.ort` is for small onnxruntime builds. `manifest.json` has "
-        "inputs, outputs and states."
-    )
+    notes.append(f"{' and '.join(graphs)} also {kind} with `tokens.txt`.")
+    if "model.ort" in files:
+        notes.append("`model.ort` is for small onnxruntime builds.")
+    notes.append("`manifest.json` has inputs, outputs and states.")
+    return commands + _text(" ".join(notes))

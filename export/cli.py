@@ -12,10 +12,12 @@ from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.options import create_parser
 from runtime.table import Table
 
+_PRECISIONS = {"both": ("fp32", "int8"), "fp32": ("fp32",), "int8": ("int8",)}
 _EXAMPLES = """\
   lottery-export runs/an4/level_06 --structured --out bundles/an4     remove what the ticket masks: smaller, faster
   lottery-export runs/an4/level_06 --out bundles/an4_zeros            keep the zeros: for tickets without whole units
   lottery-export runs/an4/level_06 --structured --chunk-ms 320 --out bundles/an4_320
+  lottery-export runs/an4/level_06 --structured --precision int8 --out bundles/an4_small
 """
 
 
@@ -42,7 +44,7 @@ def _main(argv):
         is_structured=arguments.structured,
         chunk_frames=_chunk_frames(arguments.chunk_ms, default=ticket.chunk_frames),
         name=arguments.name,
-        has_int8=not arguments.no_int8,
+        precisions=_PRECISIONS[arguments.precision],
         num_bits=arguments.ticket_bits,
         target=arguments.target,
         can_overwrite=arguments.overwrite,
@@ -75,7 +77,11 @@ def _parse(argv):
     )
     parser.add_argument("--name", help="name in tables and reports (default: the directory's)")
     parser.add_argument(
-        "--no-int8", action="store_true", help="write no int8 model; the .ort and the .ticket file are float32 then"
+        "--precision",
+        choices=tuple(_PRECISIONS),
+        default="both",
+        help="of the models: both; fp32 alone, the .ort and the .ticket file too; int8 alone: model.int8.onnx and "
+        "model.ticket, the smallest bundle (default: %(default)s)",
     )
     parser.add_argument(
         "--target",

@@ -65,7 +65,9 @@ _INT8_REASON = (
 )
 
 
-_INT8_HINT = "export without int8: --no-int8 (or with --ticket-bits 8, where it is 4 and the engine's file that fails)"
+_INT8_HINT = (
+    "export without int8: --precision fp32 (or with --ticket-bits 8, where it is 4 and the engine's file that fails)"
+)
 
 STAGES = {
     "masked_vs_shrunk": Stage(

@@ -43,7 +43,6 @@ MODEL_ROLES = {"fp32": "model", "int8": "model_int8"}
 TICKET_ROLE = "model_ticket"
 CARD_ROLE = "card"
 
-_REQUIRED_FILES = ("model", "tokens")
 _VERIFY = ("all", "used")
 _STATE_DTYPES = ("float32", "int64")
 _GIVE_BUNDLE = "give the directory that lottery-export wrote"
@@ -130,7 +129,7 @@ class Manifest:
         created_by: program and version that wrote the bundle.
         chunk_frames, left_context, vocab_size: see Geometry.
         states: the model's recurrent inputs, in the order of the graph's inputs after `x`.
-        files: role -> FileEntry; `model` and `tokens` always, `model_int8`, `model_ort`, `model_ticket`, `parity`,
+        files: role -> FileEntry; `tokens` and `model` or `model_int8` always, `model_ort`, `model_ticket`, `parity`,
             `card` if made.
         engine: what `model_ticket` holds, None where there is none: {"precision": "fp32" or "int8", "target": kind of
             processor it is meant for, "formats": {name of a matrix: name of its format}}. Target and formats are for
@@ -243,9 +242,10 @@ class Manifest:
             engine=_engine(value["engine"], source=source) if "engine" in value else None,
             provenance=fields.get("provenance", dict),
         )
-        for role in _REQUIRED_FILES:
-            if role not in manifest.files:
-                raise BundleError(f"{source}: files has no {role!r}", hint=_RE_EXPORT)
+        if "tokens" not in manifest.files:
+            raise BundleError(f"{source}: files has no 'tokens'", hint=_RE_EXPORT)
+        if not any(role in manifest.files for role in MODEL_ROLES.values()):
+            raise BundleError(f"{source}: files has neither of {', '.join(MODEL_ROLES.values())}", hint=_RE_EXPORT)
         if (TICKET_ROLE in manifest.files) != (manifest.engine is not None):
             raise BundleError(f"{source}: engine and files[{TICKET_ROLE!r}] go together", hint=_RE_EXPORT)
         if len({state.name for state in manifest.states}) != len(manifest.states):

@@ -171,16 +171,17 @@ def choose_precision(manifest, *, precision):
     """Return the precision of the ONNX model to run: what was asked, or for "auto" int8 where the bundle has it.
 
     Raises:
-        LotteryError: the bundle has no int8 model, or the name is unknown.
+        LotteryError: the bundle has no model of that precision, or the name is unknown.
     """
     _check_name(precision, "precision", PRECISIONS)
-    has_int8 = MODEL_ROLES["int8"] in manifest.files
+    present = [name for name, role in MODEL_ROLES.items() if role in manifest.files]
     if precision == "auto":
-        # Export verified it.
-        return "int8" if has_int8 else "fp32"
-    if precision == "int8" and not has_int8:
+        # Export verified int8.
+        return "int8" if "int8" in present else present[0]
+    if precision not in present:
         raise BundleError(
-            f"bundle {manifest.name} has no int8 model", hint="use --precision fp32, or export it again with int8"
+            f"bundle {manifest.name} has no {precision} model",
+            hint=f"use --precision {present[0]}, or export it again with {precision}",
         )
     return precision
 

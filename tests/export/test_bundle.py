@@ -13,7 +13,7 @@ from export.errors import ExportError
 from lottery_train.models import count_weights
 from runtime.engine import library
 from runtime.engine.session import EngineSession
-from runtime.errors import LotteryError
+from runtime.errors import BundleError, LotteryError
 from runtime.features import PADDING_VALUE, fbank, num_chunks, padded_frames
 from runtime.files import read_json, sha256_file
 from runtime.manifest import Manifest
@@ -208,7 +208,7 @@ def test_another_chunk_length_and_no_int8_over_an_older_bundle(ticket, tmp_path)
     folder = tmp_path / "b"
     folder.mkdir()
     (folder / "manifest.json").write_text("{}")
-    options = {"is_structured": True, "chunk_frames": 4, "has_int8": False, "name": "short"}
+    options = {"is_structured": True, "chunk_frames": 4, "precisions": ("fp32",), "name": "short"}
     with pytest.raises(ExportError, match="already") as caught:
         export_ticket(ticket, folder, **options, **SILENT)
     assert "--overwrite" in caught.value.hint
@@ -220,6 +220,23 @@ def test_another_chunk_length_and_no_int8_over_an_older_bundle(ticket, tmp_path)
         assert result.manifest.engine["precision"] == "fp32"
         assert result.parity["stages"]["onnx_vs_engine_fp32"]["log_probs"]["max"] <= 1e-4
     assert "160 ms chunks, where the rates differ" in (folder / "README.md").read_text()
+
+
+def test_int8_alone_is_the_smallest_bundle(exported, ticket, tmp_path):
+    folder = tmp_path / "int8"
+    export_ticket(ticket, folder, is_structured=True, precisions=("int8",), **SILENT)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {path.name for path in exported.folder.iterdir()} - {"model.onnx", "model.ort"}
+    assert (folder / "model.int8.onnx").read_bytes() == (exported.folder / "model.int8.onnx").read_bytes()
+    card = (folder / "README.md").read_text()
+    assert "`model.int8.onnx` also runs in sherpa-onnx" in card
+    assert "model.onnx" not in card
+    assert "model.ort" not in card
+    recognizer = Recognizer(folder, backend="onnxruntime")
+    assert recognizer.precision == "int8"
+    with pytest.raises(BundleError, match="has no fp32 model") as caught:
+        Recognizer(folder, backend="onnxruntime", precision="fp32")
+    assert "--precision int8" in (caught.value.hint or "")
 
 
 def test_a_failure_half_way_leaves_nothing(ticket, tmp_path, monkeypatch):

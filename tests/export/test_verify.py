@@ -120,7 +120,7 @@ def test_a_wrong_int8_scale_fails(exported):
     wrong = with_initializer(exported.int8, "subsampling.conv1.weight_scale", lambda value: value * 8)
     with pytest.raises(ExportError, match=r"onnx_vs_int8 .* decided frames agree in") as caught:
         run(exported, graphs={"fp32": exported.fp32.SerializeToString(), "int8": wrong})
-    assert "--no-int8" in caught.value.hint
+    assert "--precision fp32" in caught.value.hint
 
 
 @needs_engine
