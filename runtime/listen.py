@@ -30,9 +30,10 @@ _GATE_HANG_S = 0.5
 # Waking up is most of what an idle microphone costs.
 _GATE_BLOCK_S = 0.1
 _EXAMPLES = """\
-  lottery-listen bundles/an4                            the default microphone; Ctrl-C ends
+  lottery-listen                                        letters, digits, commands; Ctrl-C ends
+  lottery-listen bundles/an4                            another recogniser
   lottery-listen --list-devices
-  lottery-listen bundles/an4 --doctor                   is the microphone good enough, and the machine fast enough?
+  lottery-listen --doctor                               is the microphone good enough, and the machine fast enough?
   lottery-listen bundles/an4 --device 3                 or a part of the name: --device usb
   lottery-listen bundles/an4 --replay clip.wav          a file in the place of the microphone
   lottery-listen bundles/an4 --jsonl | my-assistant     events for a program
@@ -84,7 +85,7 @@ def _main(argv):
 
 def _examine(arguments):
     """Print what the doctor finds; return 2 where something does not work."""
-    recognizer = open_recognizer(arguments) if arguments.bundle else None
+    recognizer = open_recognizer(arguments)
     checks = examine(
         arguments.device,
         sample_rate_hz=arguments.rate,
@@ -151,12 +152,17 @@ def _parse(argv):
         "works.",
         examples=_EXAMPLES,
     )
-    parser.add_argument("bundle", metavar="BUNDLE", nargs="?", help="directory that lottery-export wrote")
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        nargs="?",
+        help="directory that lottery-export wrote (default: the recogniser that comes along)",
+    )
     parser.add_argument("--list-devices", action="store_true", help="show the microphones and end")
     parser.add_argument(
         "--doctor",
         action="store_true",
-        help="check the microphone (rate, level, clipping, lost audio) and, with BUNDLE, the speed; name the fixes",
+        help="check the microphone (rate, level, clipping, lost audio) and the speed; name the fixes",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--jsonl", action="store_true", help="one JSON object an event on stdout, for programs")
@@ -207,8 +213,6 @@ def _parse(argv):
     add_model_options(parser)
     arguments = parser.parse_args(argv)
     check_decoding_options(arguments, parser=parser)
-    if arguments.bundle is None and not (arguments.list_devices or arguments.doctor):
-        parser.error("BUNDLE is missing")
     if arguments.speed is not None and arguments.replay is None:
         parser.error("--speed needs --replay")
     if arguments.doctor and arguments.replay is not None:

@@ -20,6 +20,7 @@ from runtime.features import (
 )
 from runtime.manifest import Manifest
 from runtime.session import choose_model, open_session
+from runtime.shipped import shipped_bundle
 from runtime.tokenizer import Tokenizer
 
 
@@ -61,7 +62,7 @@ class Recognizer:
     """A loaded bundle.
 
     Args:
-        bundle_path: directory that lottery-export wrote.
+        bundle_path: directory that lottery-export wrote; None is the recogniser that comes with the package.
         precision: "fp32", "int8", or "auto": what the backend has, int8 where it has both.
         backend: "engine", "onnxruntime", or "auto": the engine where it can run the bundle, else onnxruntime.
         num_threads: threads inside an operator of onnxruntime, >= 1.
@@ -76,7 +77,8 @@ class Recognizer:
         start_search: function without arguments that returns a Search for a stream.
     """
 
-    def __init__(self, bundle_path, *, precision="auto", backend="auto", num_threads=1, decoder=None):
+    def __init__(self, bundle_path=None, *, precision="auto", backend="auto", num_threads=1, decoder=None):
+        bundle_path = shipped_bundle() if bundle_path is None else bundle_path
         # The tokens and the model that is used are verified when they are opened.
         self.manifest = Manifest.load(bundle_path, verify="used")
         self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)

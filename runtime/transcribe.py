@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -21,6 +22,7 @@ from runtime.options import (
 _SEGMENT_S = 30.0
 _PROGRESS_DELAY_S = 2.0
 _EXAMPLES = """\
+  lottery-transcribe clip.wav                               the recogniser that comes along: letters, digits, commands
   lottery-transcribe bundles/an4 clip.wav
   lottery-transcribe bundles/an4 *.flac > texts.tsv         one line a file: name, tab, text
   lottery-transcribe bundles/an4 talk.mp3 --timestamps      one line a word: start, end, confidence, word
@@ -58,8 +60,13 @@ def _parse(argv):
         "the exit status is 2.",
         examples=_EXAMPLES,
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help="directory that lottery-export wrote")
-    parser.add_argument("files", metavar="FILE", nargs="+", help="sound file")
+    parser.add_argument(
+        "paths",
+        metavar="[BUNDLE] FILE",
+        nargs="+",
+        help="sound files; a directory in front of them is the bundle (default: the recogniser that comes along)",
+    )
+    parser.usage = "%(prog)s [options] [BUNDLE] FILE [FILE ...]"
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--timestamps", action="store_true", help="one line a word: start_s, end_s, confidence, word")
     form.add_argument("--json", action="store_true", help="one JSON object a file: text, and words with times")
@@ -67,6 +74,11 @@ def _parse(argv):
     add_model_options(parser)
     arguments = parser.parse_args(argv)
     check_decoding_options(arguments, parser=parser)
+    first, *others = arguments.paths
+    has_bundle = Path(first).is_dir()
+    arguments.bundle, arguments.files = (first, others) if has_bundle else (None, arguments.paths)
+    if not arguments.files:
+        parser.error("FILE is needed after the bundle")
     return arguments
 
 

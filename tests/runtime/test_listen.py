@@ -229,8 +229,7 @@ def test_a_bad_replay_file_is_one_error(bundle, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "BUNDLE is missing"),
-        (["b", "--speed", "2"], "--speed needs --replay"),
+        (["--speed", "2"], "--speed needs --replay"),
         (["b", "--replay", "a.wav", "--device", "1"], "not allowed with"),
         (["b", "--replay", "a.wav", "--speed", "-1"], "is not a speed"),
         (["b", "--endpoint-silence", "0"], "not a number of seconds above 0"),
