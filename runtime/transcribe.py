@@ -22,7 +22,7 @@ from runtime.options import (
 _SEGMENT_S = 30.0
 _PROGRESS_DELAY_S = 2.0
 _EXAMPLES = """\
-  lottery-transcribe clip.wav                               the recogniser that comes along: letters, digits, commands
+  lottery-transcribe clip.wav                               letters, digits, commands: no bundle needed
   lottery-transcribe bundles/an4 clip.wav
   lottery-transcribe bundles/an4 *.flac > texts.tsv         one line a file: name, tab, text
   lottery-transcribe bundles/an4 talk.mp3 --timestamps      one line a word: start, end, confidence, word

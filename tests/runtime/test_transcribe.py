@@ -145,7 +145,7 @@ def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit) as caught:
         run("--help")
     assert caught.value.code == 0
-    assert "examples:\n  lottery-transcribe bundles/an4 clip.wav" in capsys.readouterr().out
+    assert "examples:\n  lottery-transcribe clip.wav" in capsys.readouterr().out
 
 
 def test_the_command_in_a_process_of_its_own(bundle, tmp_path):
