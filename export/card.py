@@ -5,6 +5,7 @@ from collections import Counter
 
 from export.verify import summary
 from runtime.features import ENCODER_FRAME_MS
+from runtime.table import Table
 
 ZEROS_NOTE = (
     "The pruned weights are zeros inside full-size matrices. They make the compressed file smaller, and nothing else: "
@@ -80,8 +81,7 @@ def _text(text):
 
 
 def _table(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+    return Table(header=tuple(header), rows=tuple(tuple(map(str, row)) for row in rows)).markdown()
 
 
 def _percent(value):

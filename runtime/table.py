@@ -38,6 +38,11 @@ class Table:
         rule = "  ".join("-" * width for width in widths)
         return "\n".join([line(self.header), rule, *map(line, self.rows)])
 
+    def markdown(self):
+        """Return the table in Markdown."""
+        lines = (self.header, ("---",) * len(self.header), *self.rows)
+        return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
 
 def number(value, *, digits=2, scale=1.0):
     """Return a number as text with fixed decimals, "-" for None."""

@@ -145,6 +145,7 @@ def test_drawing_leaves_no_global_state():
 def test_table_aligns_names_left_and_numbers_right():
     table = Table(header=("name", "ms"), rows=(("a", "1.50"), ("longer", "10.25")))
     assert table.text().splitlines() == ["name       ms", "------  -----", "a        1.50", "longer  10.25"]
+    assert table.markdown().splitlines() == ["| name | ms |", "| --- | --- |", "| a | 1.50 |", "| longer | 10.25 |"]
     with pytest.raises(ValueError, match="1 cells"):
         Table(header=("a", "b"), rows=(("1",),))
 

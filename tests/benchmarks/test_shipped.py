@@ -1,0 +1,68 @@
+"""The card of the shipped recogniser: its own sections replaced, everything else as the export wrote it."""
+
+import pytest
+
+from benchmarks.shipped_card import DATA, complete_card
+from lottery_train.evaluate import score_texts
+
+CARD = """# en
+
+A recogniser.
+
+## Error rates
+
+| split | WER |
+| --- | --- |
+| test | 9 % |
+
+A note.
+
+## Sizes
+
+some
+
+## Training data
+
+Corpus x.
+
+## Known limits
+
+- One speaker at a time.
+
+## How to run it
+
+    lottery-listen
+"""
+
+
+@pytest.fixture
+def card():
+    scores = {"an4": score_texts(["a b c d", "e"], ["a b c", "e"]), "fsdd": score_texts(["one"], ["one"])}
+    return complete_card(CARD, scores=scores, rtf=0.0021)
+
+
+def test_rates_data_and_limits_are_those_of_the_shipped_one(card):
+    assert "| an4 | 20.0% | 0.0% to 25.0% | 2 | 5 |" in card
+    assert "| fsdd | 0.0% |" in card
+    assert "0.0021 s a second of audio" in card
+    assert all(f"| {name} |" in card for name in DATA)
+    assert "9 %" not in card
+    assert "Corpus x." not in card
+
+
+def test_the_rest_stays(card):
+    assert card.startswith("# en\n\nA recogniser.\n\n## Error rates\n\n")
+    assert "## Sizes\n\nsome\n\n## Training data\n\n" in card
+    assert "are its commonest" in card
+    assert card.count("- One speaker at a time.") == 1
+    assert card.endswith("## How to run it\n\n    lottery-listen\n")
+
+
+def test_twice_is_once(card):
+    scores = {"an4": score_texts(["a b c d", "e"], ["a b c", "e"]), "fsdd": score_texts(["one"], ["one"])}
+    assert complete_card(card, scores=scores, rtf=0.0021) == card
+
+
+def test_a_card_without_the_section_is_refused():
+    with pytest.raises(ValueError, match="'Error rates'"):
+        complete_card("# en\n", scores={}, rtf=0.0)
