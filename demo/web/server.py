@@ -1,0 +1,211 @@
+"""The page's server: a fixed table of addresses, and headers that give a page threads, the microphone, and no way out.
+
+Nothing is looked up on disk by what a browser asks for: an address is in the table, or it is not found.
+"""
+
+import hashlib
+import ssl
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from runtime.errors import LotteryError
+from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, Manifest
+
+STATIC = Path(__file__).resolve().parent / "static"
+MIME_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".onnx": "application/octet-stream",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+}
+HEADERS = {
+    # The two that make a page cross-origin isolated: shared memory, so threads, and a fine clock.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # The page can reach nothing but this server: what the microphone hears has nowhere to go.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # Kept, but asked for again each time: another bundle may stand behind the same address tomorrow.
+    "Cache-Control": "no-cache",
+}
+# A browser that says nothing for so long is gone.
+TIMEOUT_S = 60
+_BLOCK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A file behind an address.
+
+    Args:
+        path: where it is.
+        mime_type: what it is sent as.
+        sha256: digest that the manifest promises, None where nobody does.
+    """
+
+    path: Path
+    mime_type: str
+    sha256: str | None = None
+
+    @property
+    def tag(self):
+        """The ETag: it changes when the file does."""
+        if self.sha256:
+            return f'"{self.sha256}"'
+        status = self.path.stat()
+        return f'"{hashlib.sha256(f"{self.path} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:32]}"'
+
+
+def page_resources():
+    """Return {address: Resource} of the page itself."""
+    files = {f"/static/{path.name}": path for path in sorted(STATIC.iterdir()) if path.suffix in MIME_TYPES}
+    files["/"] = files.pop("/static/index.html")
+    return {address: _resource(path) for address, path in files.items()}
+
+
+def runtime_resources(files):
+    """Return {address: Resource} of onnxruntime-web; `files` is what vendor.runtime_files() returns."""
+    return {f"/vendor/{name}": _resource(path) for name, path in files.items()}
+
+
+def bundle_resources(bundle):
+    """Return {address: Resource} of what the page needs of a bundle: manifest, tokens and the ONNX models.
+
+    Raises:
+        BundleError: not a bundle, or a file of it is missing, altered or outside it.
+    """
+    bundle = Path(bundle)
+    manifest = Manifest.load(bundle, verify="used")
+    resources = {f"/bundle/{MANIFEST_NAME}": _resource(bundle / MANIFEST_NAME)}
+    for role in ("tokens", *MODEL_ROLES.values()):
+        if role in manifest.files:
+            entry = manifest.files[role]
+            path = manifest.verified_path(role, bundle=bundle).resolve()
+            resources[f"/bundle/{entry.path}"] = _resource(path, sha256=entry.sha256)
+    return resources
+
+
+def _resource(path, *, sha256=None):
+    return Resource(path=path, mime_type=MIME_TYPES.get(path.suffix, "application/octet-stream"), sha256=sha256)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "lottery-asr"
+    sys_version = ""
+    timeout = TIMEOUT_S
+
+    def do_GET(self):
+        self._answer(has_body=True)
+
+    def do_HEAD(self):
+        self._answer(has_body=False)
+
+    def end_headers(self):
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, *_):
+        """Say nothing of requests that work; log_error says the rest."""
+
+    def log_error(self, form, *arguments):
+        if self.server.log:
+            self.server.log(f"{self.client_address[0]}: {form % arguments}")
+
+    def _answer(self, *, has_body):
+        resource = self.server.resources.get(self.path.partition("?")[0])
+        if resource is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            with resource.path.open("rb") as file:
+                self._send(resource, file, has_body=has_body)
+        except (ConnectionError, TimeoutError, ssl.SSLError):
+            # The browser went away in the middle.
+            self.close_connection = True
+        except OSError:
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+    def _send(self, resource, file, *, has_body):
+        if self.headers.get("If-None-Match") == resource.tag:
+            self.send_response(HTTPStatus.NOT_MODIFIED)
+            self.send_header("ETag", resource.tag)
+            self.end_headers()
+            return
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", resource.mime_type)
+        self.send_header("Content-Length", str(resource.path.stat().st_size))
+        self.send_header("ETag", resource.tag)
+        self.end_headers()
+        while has_body and (block := file.read(_BLOCK_BYTES)):
+            self.wfile.write(block)
+
+
+class PageServer(ThreadingHTTPServer):
+    """Serves a table of resources.
+
+    Args:
+        resources: {address: Resource}.
+        host, port: where; port 0 takes a free one.
+        certificate, key: PEM files, for HTTPS; None for HTTP.
+        log: function that takes a line about a request that failed, or None.
+    Raises:
+        LotteryError: the address is taken or not this machine's, or the certificate cannot be used.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, resources, *, host="127.0.0.1", port=0, certificate=None, key=None, log=None):
+        self.resources, self.log = resources, log
+        self._tls = _tls_context(certificate, key) if certificate else None
+        try:
+            super().__init__((host, port), _Handler)
+        except (OSError, OverflowError) as error:
+            raise LotteryError(
+                f"cannot serve on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+                hint="choose another --port or --host",
+            ) from error
+
+    @property
+    def url(self):
+        """The page's address."""
+        host, port = self.server_address[:2]
+        host = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
+        return f"{'https' if self._tls else 'http'}://{host}:{port}/"
+
+    def get_request(self):
+        """Accept a connection; the TLS handshake waits for the connection's own thread."""
+        connection, address = super().get_request()
+        if self._tls:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def handle_error(self, request, client_address):
+        """Say it in one line: a phone that refuses a certificate is no reason to stop."""
+        if self.log:
+            self.log(f"{client_address[0]}: the connection failed")
+
+
+def _tls_context(certificate, key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise LotteryError(
+            f"{certificate}: cannot be used as a certificate: {error.strerror or error}",
+            hint="docs/browser.md has the openssl command that makes --cert and --key",
+        ) from error
+    return context

@@ -1,0 +1,177 @@
+/** The page: what happens when, between the visitor, the microphone and the recogniser's worker. */
+import { decodeFile } from "./audiofile.js";
+import { Client } from "./client.js";
+import { ENCODER_FRAME_MS } from "./features.js";
+import { Microphone, listMicrophones } from "./microphone.js";
+import {
+  $, addFile, addLine, clearTranscript, copy, hideNotice, meter, showBenchProgress, showBenchmark, showFigures, showLoading,
+  showMicrophones, showModel, showNotice, showPartial, showPhase,
+} from "./view.js";
+
+/** Everything the page knows; programs that drive it read this. */
+export const app = { phase: "loading", model: null, lines: [], figures: null, files: [], benchmark: null, error: null };
+
+let client = null;
+let microphone = null;
+let wakeLock = null;
+
+function enter(phase) {
+  app.phase = phase;
+  showPhase(phase);
+}
+
+function fail(error) {
+  app.error = { message: error.message, hint: error.hint ?? null };
+  showNotice(app.error);
+}
+
+/** Load a model in a new worker, which frees the memory of the last one. */
+async function load({ precision, numThreads }) {
+  client?.close();
+  client = new Client();
+  enter("loading");
+  showLoading(null);
+  try {
+    const onNews = ({ share }) => showLoading(share < 1 ? share : null);
+    const model = await client.call("load", { precision, numThreads }, { onNews });
+    app.model = model;
+    enter("ready");
+    showModel({ ...model, chunkMs: model.chunkFrames * ENCODER_FRAME_MS });
+  } catch (error) {
+    enter("failed");
+    fail(error);
+  }
+}
+
+function reload() {
+  load({ precision: $("precision").value, numThreads: Number($("threads").value) });
+}
+
+/** Open the microphone and show lines until it is stopped or lost. */
+async function listen() {
+  hideNotice();
+  enter("busy");
+  $("source").textContent = "Waiting for the microphone…";
+  const channel = new MessageChannel();
+  try {
+    microphone = await Microphone.open({
+      port: channel.port1,
+      deviceId: $("device").value,
+      isProcessed: $("processed").checked,
+      onLevel: (level) => meter.add(level),
+      onLost: () => {
+        showNotice({ message: "The microphone went away.", hint: "Connect it again and press Start." });
+        stop();
+      },
+    });
+  } catch (error) {
+    enter("ready");
+    fail(error);
+    return;
+  }
+  enter("listening");
+  $("source").textContent = microphone.label || "Microphone";
+  keepAwake();
+  listMicrophones().then((microphones) => showMicrophones(microphones, $("device").value));
+  try {
+    const argument = { port: channel.port2, sampleRateHz: microphone.sampleRateHz };
+    app.figures = await client.call("listen", argument, { onNews: showNews, transfer: [channel.port2] });
+    showFigures(app.figures);
+  } catch (error) {
+    microphone.stop();
+    fail(error);
+  }
+  microphone = null;
+  wakeLock?.release();
+  enter("ready");
+}
+
+function stop() {
+  if (app.phase !== "listening") return;
+  enter("stopping");
+  microphone.stop();
+}
+
+function showNews({ finals, partial, figures }) {
+  for (const line of finals) {
+    app.lines.push(line);
+    addLine(line);
+  }
+  showPartial(partial);
+  app.figures = figures;
+  showFigures(figures);
+}
+
+/** A phone's screen that goes dark takes the microphone with it. */
+async function keepAwake() {
+  wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
+}
+
+/** Recognise files one after the other. */
+async function transcribe(files) {
+  if (app.phase !== "ready") return;
+  hideNotice();
+  enter("busy");
+  const shown = files.map((file) => ({ file, view: addFile(file.name) }));
+  for (const { file, view } of shown) {
+    const entry = { name: file.name };
+    app.files.push(entry);
+    try {
+      const { samples, sampleRateHz } = await decodeFile(file);
+      const argument = { samples, sampleRateHz };
+      const options = { onNews: ({ share }) => view.progress(share), transfer: [samples.buffer] };
+      entry.result = await client.call("transcribe", argument, options);
+      view.done(entry.result);
+    } catch (error) {
+      entry.error = { message: error.message, hint: error.hint ?? null };
+      view.failed(entry.error);
+    }
+  }
+  enter("ready");
+}
+
+async function runBenchmark() {
+  hideNotice();
+  enter("busy");
+  showBenchProgress(0);
+  try {
+    const argument = { numThreads: app.model.numThreads };
+    app.benchmark = await client.call("benchmark", argument, { onNews: ({ share }) => showBenchProgress(share) });
+    showBenchmark(app.benchmark);
+  } catch (error) {
+    fail(error);
+  }
+  showBenchProgress(null);
+  enter("ready");
+}
+
+function connect() {
+  $("listen").onclick = () => (app.phase === "listening" ? stop() : listen());
+  $("bench").onclick = runBenchmark;
+  $("precision").onchange = $("threads").onchange = reload;
+  $("notice-close").onclick = hideNotice;
+  $("copy-text").onclick = () => copy(app.lines.map((line) => line.text).join("\n"), $("copy-text"));
+  $("copy-bench").onclick = () => copy($("bench-json").textContent, $("copy-bench"));
+  $("clear-text").onclick = () => {
+    app.lines.length = 0;
+    clearTranscript();
+  };
+  $("files").onchange = () => {
+    transcribe([...$("files").files]);
+    $("files").value = "";
+  };
+  // The whole page takes files, so that one dropped beside the box does not replace the page.
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    $("drop").classList.add("is-over");
+  });
+  addEventListener("dragleave", () => $("drop").classList.remove("is-over"));
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    $("drop").classList.remove("is-over");
+    transcribe([...event.dataTransfer.files]);
+  });
+}
+
+connect();
+await load({ precision: "auto", numThreads: 1 });
