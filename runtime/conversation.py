@@ -63,7 +63,7 @@ class Conversation:
         recognizer: a Recognizer.
         rules: EndpointRules that end a line.
         display: Console or JsonLines.
-        gate: EnergyGate that lets the recogniser rest, or None.
+        gate: Gate that lets the recogniser rest, or None.
         recording: Recording that keeps what the recogniser hears, or None.
     """
 

