@@ -52,14 +52,16 @@ class Counter:
     """The engine for ARM, and a QEMU that counts.
 
     Args:
-        program: engine_driver, linked to the library.
+        program: what runs: engine_driver, linked to the library, or another.
         plugin: qemu_instructions, compiled for this machine.
         root: folder with the C library of the other architecture.
+        environment: of the program; None for this process's.
     """
 
     program: Path
     plugin: Path
     root: str
+    environment: dict | None = None
 
     @classmethod
     def build(cls, folder):
@@ -80,10 +82,10 @@ class Counter:
         return cls(program=program, plugin=plugin, root=f"/usr/{cross.machine}")
 
     def count(self, *arguments, processor):
-        """Return how many instructions a run of engine_driver takes on a processor."""
+        """Return how many instructions a run of the program takes on a processor."""
         command = ["qemu-aarch64", "-cpu", processor, "-L", self.root, "-plugin", f"file={self.plugin}"]
         command += [str(self.program), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
         lines = [line.split() for line in done.stderr.splitlines()]
         counts = [int(words[1]) for words in lines if words[:1] == ["instructions"] and len(words) == 2]
         if done.returncode != 0 or len(counts) != 1:

@@ -49,14 +49,7 @@ def install_plain(folder, *, constraints=True, has_onnxruntime=True):
     Raises:
         LotteryError: pip failed; its output is shown.
     """
-    source, environment = folder / "source", folder / "venv"
-    source.mkdir()
-    # A copy, so that build products never lie in the checkout.
-    for name in ("runtime", "lottery_train", "export"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.dylib", "*.dll")
-        shutil.copytree(CHECKOUT / name, source / name, ignore=ignored)
-    for name in ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
-        shutil.copy(CHECKOUT / name, source / name)
+    source, environment = copy_sources(folder / "source"), folder / "venv"
     _run([sys.executable, "-m", "venv", str(environment)])
     python = environment / "bin" / "python"
     pinned = ["-c", str(source / "constraints.txt")] if constraints else []
@@ -70,6 +63,17 @@ def install_plain(folder, *, constraints=True, has_onnxruntime=True):
     _run([*pip, *others])
     _run([*pip, "--no-deps", str(source)])
     return python
+
+
+def copy_sources(folder):
+    """Copy what is packaged, so that build products never lie in the checkout; return the new folder."""
+    folder.mkdir(parents=True)
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.dylib", "*.dll")
+    for name in ("runtime", "lottery_train", "export"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=ignored)
+    for name in ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
+        shutil.copy(CHECKOUT / name, folder / name)
+    return folder
 
 
 def dependencies_without_onnxruntime():
