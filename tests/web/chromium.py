@@ -51,14 +51,16 @@ class Chromium:
     Args:
         microphone: WAV file that plays once as the microphone, None for one that beeps; the page may use it unasked.
         has_permission: whether a page that asks for the microphone gets it.
-        width, height: of the window, in CSS pixels.
+        rules: where host names lead, as --host-resolver-rules takes them: "MAP phone.test 127.0.0.1".
     """
 
-    def __init__(self, *, microphone=None, has_permission=True, width=1280, height=900):
+    def __init__(self, *, microphone=None, has_permission=True, rules=None):
         self._folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-        flags = [*_FLAGS, f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}", _FAKE_DEVICE]
+        flags = [*_FLAGS, f"--user-data-dir={self._folder.name}", "--window-size=1280,900", _FAKE_DEVICE]
         if has_permission:
             flags.append(_FAKE_PERMISSION)
+        if rules is not None:
+            flags.append(f"--host-resolver-rules={rules}")
         if microphone is not None:
             flags.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
         command_read, self._commands = os.pipe()
@@ -82,6 +84,8 @@ class Chromium:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM"):
             self.call(f"{domain}.enable")
+        # A window without a screen never has the focus, which the clipboard asks for.
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def __enter__(self):
         return self

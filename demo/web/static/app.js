@@ -3,13 +3,16 @@ import { decodeFile } from "./audiofile.js";
 import { Client } from "./client.js";
 import { ENCODER_FRAME_MS } from "./features.js";
 import { Microphone, listMicrophones } from "./microphone.js";
+import { encodeWav } from "./wav.js";
 import {
-  $, addFile, addLine, clearTranscript, copy, hideNotice, meter, showBenchProgress, showBenchmark, showFigures, showLoading,
-  showMicrophones, showModel, showNotice, showPartial, showPhase,
+  $, addFile, addLine, clearTranscript, copy, hideNotice, meter, saveFile, showBenchProgress, showBenchmark, showFigures,
+  showLoading, showMicrophones, showModel, showNotice, showPartial, showPhase, showRecording,
 } from "./view.js";
 
 /** Everything the page knows; programs that drive it read this. */
-export const app = { phase: "loading", model: null, lines: [], figures: null, files: [], benchmark: null, error: null };
+export const app = {
+  phase: "loading", model: null, lines: [], figures: null, recording: null, files: [], benchmark: null, error: null,
+};
 
 let client = null;
 let microphone = null;
@@ -75,8 +78,11 @@ async function listen() {
   listMicrophones().then((microphones) => showMicrophones(microphones, $("device").value));
   try {
     const argument = { port: channel.port2, sampleRateHz: microphone.sampleRateHz };
-    app.figures = await client.call("listen", argument, { onNews: showNews, transfer: [channel.port2] });
-    showFigures(app.figures);
+    const { figures, samples } = await client.call("listen", argument, { onNews: showNews, transfer: [channel.port2] });
+    app.figures = figures;
+    app.recording = { samples, sampleRateHz: argument.sampleRateHz };
+    showFigures(figures);
+    showRecording();
   } catch (error) {
     microphone.stop();
     fail(error);
@@ -151,6 +157,7 @@ function connect() {
   $("precision").onchange = $("threads").onchange = reload;
   $("notice-close").onclick = hideNotice;
   $("copy-text").onclick = () => copy(app.lines.map((line) => line.text).join("\n"), $("copy-text"));
+  $("save-sound").onclick = () => saveFile("heard.wav", encodeWav(app.recording.samples, app.recording.sampleRateHz));
   $("copy-bench").onclick = () => copy($("bench-json").textContent, $("copy-bench"));
   $("clear-text").onclick = () => {
     app.lines.length = 0;

@@ -3,6 +3,8 @@ import { Conversation } from "./conversation.js";
 
 // More than this is dropped and counted, as in lottery-listen: a device that cannot keep up must not eat its memory.
 const MAX_WAITING_S = 10;
+// What was heard is kept, in memory alone, so that the visitor can save it: the newest so much.
+const MAX_KEPT_S = 300;
 
 export class Listener {
   #port;
@@ -13,6 +15,8 @@ export class Listener {
   #numWaiting = 0;
   #numCaptured = 0;
   #numDropped = 0;
+  #kept = [];
+  #numKept = 0;
   #wake = null;
   #isEnded = false;
 
@@ -29,7 +33,7 @@ export class Listener {
     port.onmessage = ({ data }) => this.#take(data);
   }
 
-  /** Listen until the port says that it is over; return the last figures. */
+  /** Listen until the port says that it is over; return {figures, samples}: what was heard at the end. */
   async run() {
     try {
       for (;;) {
@@ -38,7 +42,7 @@ export class Listener {
         await new Promise((resolve) => (this.#wake = resolve));
       }
       this.#tell(await this.#conversation.finish());
-      return this.#figures();
+      return { figures: this.#figures(), samples: this.#recording() };
     } finally {
       this.#port.close();
     }
@@ -59,8 +63,25 @@ export class Listener {
 
   async #hear(block) {
     this.#numWaiting -= block.length;
+    this.#keep(block);
     const news = await this.#conversation.hear(block, { numCaptured: this.#numCaptured });
     if (news) this.#tell(news);
+  }
+
+  #keep(block) {
+    this.#kept.push(block);
+    this.#numKept += block.length;
+    while (this.#numKept > MAX_KEPT_S * this.#sampleRateHz) this.#numKept -= this.#kept.shift().length;
+  }
+
+  #recording() {
+    const samples = new Float32Array(this.#numKept);
+    let at = 0;
+    for (const block of this.#kept) {
+      samples.set(block, at);
+      at += block.length;
+    }
+    return samples;
   }
 
   #tell(news) {

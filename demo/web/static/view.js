@@ -150,6 +150,18 @@ export function showBenchmark(result) {
   $("bench-result").hidden = false;
 }
 
+/** Offer the sound of the last session. */
+export function showRecording() {
+  $("save-sound").disabled = false;
+}
+
+/** Let the browser save a Blob as a file. */
+export function saveFile(name, blob) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
 /** Copy text, and say so on the button. */
 export async function copy(text, button) {
   const label = button.textContent;

@@ -1,0 +1,245 @@
+"""The page's server: the headers that browsers ask for, the right types, and nothing but the files of its table."""
+
+import http.client
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demo.web import __main__ as command
+from demo.web.server import STATIC, PageServer, bundle_resources, page_resources, runtime_resources
+from runtime.errors import BundleError, LotteryError
+from tests.web.page import running
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def fake_runtime(tmp_path_factory):
+    """Stand-ins for onnxruntime-web: the server does not look inside."""
+    folder = tmp_path_factory.mktemp("vendor")
+    files = {name: folder / name for name in ("ort.wasm.min.mjs", "ort.wasm")}
+    for name, path in files.items():
+        path.write_text(name)
+    return files
+
+
+@pytest.fixture(scope="module")
+def resources(tiny, fake_runtime):
+    return page_resources() | bundle_resources(tiny) | runtime_resources(fake_runtime)
+
+
+@pytest.fixture(scope="module")
+def server(resources):
+    with running(PageServer(resources)) as server:
+        yield server
+
+
+def ask(server, path, *, method="GET", headers=None, context=None):
+    """Send the path as it is, unlike a browser or urllib, which would tidy it."""
+    port = server.server_address[1]
+    if context is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    else:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+    try:
+        connection.putrequest(method, path, skip_host=False)
+        for name, value in (headers or {}).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def test_every_answer_makes_the_page_isolated_and_confined(server, resources):
+    for path in (*resources, "/nothing"):
+        status, headers, _ = ask(server, path)
+        assert status == (200 if path in resources else 404)
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        policy = headers["Content-Security-Policy"]
+        # nothing may be fetched from, or sent, elsewhere
+        assert "default-src 'none'" in policy
+        assert "connect-src 'self'" in policy
+        assert not re.search(r"https?:|\*|unsafe-inline|'unsafe-eval'", policy)
+
+
+def test_types_are_what_browsers_insist_on(server, tiny, fake_runtime):
+    types = {
+        "/": "text/html; charset=utf-8",
+        "/static/app.js": "text/javascript; charset=utf-8",
+        "/static/style.css": "text/css; charset=utf-8",
+        "/static/icon.svg": "image/svg+xml",
+        "/vendor/ort.wasm.min.mjs": "text/javascript; charset=utf-8",
+        "/vendor/ort.wasm": "application/wasm",
+        "/bundle/manifest.json": "application/json",
+        "/bundle/model.onnx": "application/octet-stream",
+        "/bundle/tokens.txt": "text/plain; charset=utf-8",
+    }
+    for path, mime_type in types.items():
+        status, headers, body = ask(server, path)
+        assert (status, headers["Content-Type"]) == (200, mime_type)
+        assert int(headers["Content-Length"]) == len(body) > 0
+    assert ask(server, "/bundle/model.onnx")[2] == (tiny / "model.onnx").read_bytes()
+    assert ask(server, "/?a=1")[2] == (STATIC / "index.html").read_bytes()
+
+
+def test_only_the_files_of_the_manifest(tiny, fake_runtime, tmp_path):
+    bundle = shutil.copytree(tiny, tmp_path / "bundle")
+    (bundle / "notes.txt").write_text("private")
+    served = bundle_resources(bundle)
+    assert sorted(served) == [
+        "/bundle/manifest.json", "/bundle/model.int8.onnx", "/bundle/model.onnx", "/bundle/tokens.txt",
+    ]  # fmt: skip
+    with running(PageServer(served)) as server:
+        assert ask(server, "/bundle/notes.txt")[0] == 404
+        assert ask(server, "/bundle/")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../pyproject.toml", "/static/../server.py", "/static/%2e%2e/server.py", "/bundle/../../secret",
+        "/bundle/..%2fsecret", "//etc/passwd", "/etc/passwd", "http://127.0.0.1/etc/passwd", "/static/", "/static",
+        "/STATIC/app.js", "/vendor/../static/app.js", "/static\\..\\server.py", "/vendor/package.json",
+        "/bundle/manifest.json/", "*",
+    ],
+)  # fmt: skip
+def test_paths_that_escape_are_not_found(server, path):
+    status, _, body = ask(server, path)
+    assert status == 404
+    assert b"root:" not in body
+    assert b"[project]" not in body
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_nothing_can_be_sent_to_the_server(server, method):
+    status, headers, _ = ask(server, "/", method=method)
+    assert status == 501
+    assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+
+
+def test_a_file_that_is_known_is_not_sent_again(server):
+    status, headers, body = ask(server, "/bundle/model.onnx")
+    status, again, rest = ask(server, "/bundle/model.onnx", headers={"If-None-Match": headers["ETag"]})
+    assert (status, rest) == (304, b"")
+    assert again["ETag"] == headers["ETag"]
+    assert ask(server, "/", headers={"If-None-Match": headers["ETag"]})[0] == 200
+    status, headers, rest = ask(server, "/bundle/model.onnx", method="HEAD")
+    assert (status, int(headers["Content-Length"]), rest) == (200, len(body), b"")
+
+
+def test_rubbish_harms_nobody(server):
+    with socket.create_connection(server.server_address, timeout=10) as connection:
+        connection.sendall(b"\x16\x03\x01 no http\r\n\r\n")
+        connection.recv(4096)
+    assert ask(server, "/")[0] == 200
+
+
+def test_damaged_bundles_are_refused(tiny, tmp_path):
+    bundle = shutil.copytree(tiny, tmp_path / "bundle")
+    model = bundle / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleError, match="altered"):
+        bundle_resources(bundle)
+    model.unlink()
+    model.symlink_to(Path(__file__))
+    with pytest.raises(BundleError):
+        bundle_resources(bundle)
+    with pytest.raises(BundleError, match="no such bundle"):
+        bundle_resources(tmp_path / "nothing")
+
+
+def test_a_port_that_is_taken(server):
+    with pytest.raises(LotteryError, match="cannot serve") as error:
+        PageServer({}, port=server.server_address[1])
+    assert "--port" in error.value.hint
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    # The command of docs/browser.md.
+    line = re.search(r"openssl req .*", (CHECKOUT / "docs" / "browser.md").read_text()).group()
+    subprocess.run(line, shell=True, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_https(resources, certificate):
+    server = PageServer(resources, certificate=certificate / "cert.pem", key=certificate / "key.pem")
+    context = ssl.create_default_context(cafile=certificate / "cert.pem")
+    context.check_hostname = False
+    with running(server):
+        assert server.url.startswith("https://")
+        # one who connects and says nothing keeps nobody waiting
+        with socket.create_connection(server.server_address):
+            assert ask(server, "/", context=context)[0] == 200
+        # and one who speaks plain HTTP is turned away
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            ask(server, "/")
+        assert ask(server, "/static/app.js", context=context)[0] == 200
+
+
+def test_a_certificate_that_is_none(resources, tmp_path):
+    (tmp_path / "cert.pem").write_text("no certificate")
+    for path in (tmp_path / "cert.pem", tmp_path / "nothing.pem"):
+        with pytest.raises(LotteryError, match=re.escape(path.name)):
+            PageServer(resources, certificate=path)
+
+
+def test_the_command_prints_its_address_and_ends(tiny, fake_runtime, monkeypatch, capsys):
+    monkeypatch.setattr(command, "runtime_files", lambda: fake_runtime)
+
+    def serve(server):
+        assert ask_nothing(server)
+        raise KeyboardInterrupt
+
+    def ask_nothing(server):
+        return "/bundle/manifest.json" in server.resources
+
+    monkeypatch.setattr(PageServer, "serve_forever", serve)
+    assert command.main([str(tiny), "--port", "0", "--host", "0.0.0.0"]) == 0
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"http://localhost:\d+/\n", printed.out)
+    assert "no microphone" in printed.err
+
+
+def test_the_command_says_what_is_wrong_with_a_bundle(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "demo.web", str(tmp_path)], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert "error:" in result.stderr
+    assert "hint:" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_table_names_every_file_of_the_page():
+    served = {address.rpartition("/")[2] for address in page_resources()} | {"index.html"}
+    assert served - {""} == {path.name for path in STATIC.iterdir()}
+    text = (STATIC / "index.html").read_text()
+    for address in re.findall(r'(?:src|href)="([^"]+)"', text):
+        assert f"/{address}" in page_resources()
+
+
+def test_scripts_import_only_what_is_served():
+    names = {path.name for path in STATIC.iterdir()}
+    for path in STATIC.glob("*.js"):
+        for imported in re.findall(r'from "\./([^"]+)"', path.read_text()):
+            assert imported in names, path.name
+
+
+def test_the_manifest_is_served_as_it_is(server, tiny):
+    assert json.loads(ask(server, "/bundle/manifest.json")[2]) == json.loads((tiny / "manifest.json").read_text())
