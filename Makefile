@@ -8,10 +8,11 @@ READY := $(VENV)/.ready
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test lint clean
+.PHONY: help setup engine demo web test lint clean
 
 help:
 	@echo "make demo   train on the embedded corpus, find tickets, export, transcribe, measure latency"
+	@echo "make web BUNDLE=DIR   serve the page that recognises speech in the browser"
 	@echo "make test   run every test"
 	@echo "make lint   run ruff"
 	@echo "make setup  make $(VENV) with everything installed"
@@ -32,6 +33,9 @@ engine: $(READY)
 
 demo: $(READY)
 	$(BIN)/python -m demo.story
+
+web: $(READY)
+	$(BIN)/python -m demo.web $(BUNDLE)
 
 test: $(READY)
 	$(BIN)/python -m pytest
