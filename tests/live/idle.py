@@ -17,23 +17,27 @@ from tests.live.virtual_microphone import VirtualMicrophone, listening, missing
 
 RATE = 48000
 ROOM_DBFS = -62.0
+GATES = {
+    "idle_cpu_percent": ("--gate",),
+    "idle_cpu_percent_silero": ("--gate", "silero"),
+    "idle_cpu_percent_without_gate": (),
+}
 # Imports, the load of the model, and a gate that begins open.
 _SETTLE_S = 6.0
 
 
-def idle_cpu_percent(bundle, *, seconds, is_gated):
+def idle_cpu_percent(bundle, *, seconds, options=()):
     """Return the processor time of lottery-listen in a quiet room, per cent of one core, all of its threads.
 
     Args:
         bundle: path of a bundle directory.
         seconds: to measure, after the first six.
-        is_gated: with --gate.
+        options: of lottery-listen, such as ("--gate",).
     """
     rng = np.random.default_rng(0)
     room = 10 ** (ROOM_DBFS / 20) * rng.normal(size=10 * RATE)
     with VirtualMicrophone(sample_rate_hz=RATE) as microphone:
-        arguments = [bundle, "--device", microphone.device, "--rate", RATE, "--jsonl"]
-        arguments += ["--gate"] if is_gated else []
+        arguments = [bundle, "--device", microphone.device, "--rate", RATE, "--jsonl", *options]
         with listening(microphone, *arguments) as process:
             process.stdout.readline()
             microphone.play(room, repeats=int((seconds + 2 * _SETTLE_S) / 10) + 1)
@@ -57,8 +61,8 @@ def main():
     if missing():
         parser.error(missing())
     figures = {
-        name: round(idle_cpu_percent(arguments.bundle, seconds=arguments.seconds, is_gated=is_gated), 3)
-        for name, is_gated in (("idle_cpu_percent", True), ("idle_cpu_percent_without_gate", False))
+        name: round(idle_cpu_percent(arguments.bundle, seconds=arguments.seconds, options=options), 3)
+        for name, options in GATES.items()
     }
     print(json.dumps({**figures, "seconds": arguments.seconds, "sample_rate_hz": RATE}, indent=2))
 

@@ -7,7 +7,10 @@ Plays one clip again and again into a virtual microphone and watches the text, t
 """
 
 import argparse
+import collections
+import itertools
 import json
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,14 +18,16 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from runtime.recognizer import Recognizer
 from tests.live.virtual_microphone import VirtualMicrophone, listening, missing
 from tests.tiny_bundle import speak
 
 RATE = 16000
 # A whole number of chunks of 160 ms, of microphone blocks of 30 ms and of feeder blocks: every turn is cut alike.
 PERIOD_S = 4.8
+# The same for chunks of 640 ms.
+_LONG_PERIOD_S = 1.92
 _WINDOW_S = 60.0
+_NUM_PARTS = 60
 
 
 def tone_clip():
@@ -31,6 +36,12 @@ def tone_clip():
     words = speak("cab bad")
     clip[: len(words)] = words
     return clip
+
+
+def padded(samples):
+    """Return a clip, float32 (n,) at RATE, with two seconds of silence or more behind: every turn is cut alike."""
+    periods = int(np.ceil((len(samples) / RATE + 2.0) / _LONG_PERIOD_S))
+    return np.pad(samples, (0, round(periods * _LONG_PERIOD_S * RATE) - len(samples)))
 
 
 def soak(bundle, *, clip, duration_s, speed=8.0):
@@ -42,16 +53,18 @@ def soak(bundle, *, clip, duration_s, speed=8.0):
         duration_s: seconds of audio in all.
         speed: seconds of audio a second.
     Returns:
-        dict: audio_s, speed, lines and wrong_lines (that differ from the first), dropped_samples, num_overflows,
-        most_behind_s; rss_first_mb and rss_last_mb, medians of the second and of the last tenth, and rss_growth_mb;
-        latency_first_ms, latency_last_ms and latency_ratio: from a sample said to the event that its chunk brought,
-        medians of the first and the last minute of audio; lag_first_s and lag_last_s: audio heard when a line was
-        final less its last word's time, every value of these minutes, in audio time: no clock is in them.
+        dict: audio_s, speed, text, lines and wrong_lines: unlike the most frequent, which is the text; dropped_samples,
+        num_overflows, most_behind_s; rss_first_mb and rss_last_mb, medians of the second and of the last tenth, and
+        rss_growth_mb; latency_first_ms, latency_last_ms and latency_ratio: from the end of a word to the event that
+        shows it, the audio system's own buffers included, medians of the first and the last minute of audio;
+        work_first_ms and work_last_ms: the same from the newest sample heard; lag_first_s and lag_last_s: audio heard
+        when a line was final less its last word's time, every value of these minutes, in audio time: no clock is in
+        them; timeline: at most 60 parts of the session, each with heard_s at its end, latency_ms and rss_mb, medians.
     """
     repeats = round(duration_s / (len(clip) / RATE))
     events, rss = [], []
-    with VirtualMicrophone(speed=speed) as microphone:
-        arguments = (bundle, "--device", microphone.device, "--rate", RATE, "--jsonl")
+    with tempfile.TemporaryDirectory() as kept, VirtualMicrophone(speed=speed) as microphone:
+        arguments = (bundle, "--device", microphone.device, "--rate", RATE, "--jsonl", "--save", kept)
         with listening(microphone, *arguments) as process:
             reader = threading.Thread(target=_read, args=(process.stdout, events))
             reader.start()
@@ -63,12 +76,14 @@ def soak(bundle, *, clip, duration_s, speed=8.0):
                 time.sleep(0.05)
             microphone.play(clip, repeats=repeats)
             while not microphone.is_silent:
-                rss.append(_rss_mb(process.pid))
+                rss.append((time.perf_counter(), _rss_mb(process.pid)))
                 time.sleep(0.25)
             time.sleep(1.0)
             process.terminate()
             reader.join()
-        return _figures(events, rss=rss, microphone=microphone, clip=clip, bundle=bundle, speed=speed)
+        process.wait()
+        offset_s = _offset_s(kept, clip=clip, microphone=microphone)
+        return _figures(events, rss=rss, microphone=microphone, offset_s=offset_s, speed=speed)
 
 
 def _read(lines, events):
@@ -83,45 +98,94 @@ def _rss_mb(process_id):
     raise RuntimeError(f"process {process_id} ended")
 
 
-def _figures(events, *, rss, microphone, clip, bundle, speed):
-    finals = [event for _, event in events if event["type"] == "final"]
-    end = events[-1][1]
-    # The clip's first word ties the session's clock, which begins when the stream opens, to the microphone's.
-    first_word = Recognizer(bundle).transcribe(clip).words[0]
-    offset_s = microphone.begin_s + first_word.start_s - finals[0]["words"][0]["start_s"]
-    heard = [(event["heard_s"], at, event) for at, event in events if event["type"] in ("partial", "final")]
-    begin_s, last_s = heard[0][0], heard[-1][0]
+def _offset_s(folder, *, clip, microphone):
+    """Return the microphone's position at the session's first sample: the recording is bit by bit what was said."""
+    (path,) = Path(folder).glob("*.flac")
+    begin = 0
+    for block in soundfile.blocks(path, blocksize=RATE, dtype="float32"):
+        if block.any():
+            num_before = begin + np.flatnonzero(block)[0] - np.flatnonzero(np.round(clip * 32768))[0]
+            return microphone.begin_s - num_before / RATE
+        begin += len(block)
+    raise RuntimeError(f"{path}: nothing was recorded")
+
+
+def _figures(events, *, rss, microphone, offset_s, speed):
+    heard = [(at, event) for at, event in events if event["type"] in ("partial", "final")]
+    finals = [event for _, event in heard if event["type"] == "final"]
+    text, num_right = collections.Counter(final["text"] for final in finals).most_common(1)[0]
+    words = list(_new_words(heard))
+    begin_s, last_s = heard[0][1]["heard_s"], heard[-1][1]["heard_s"]
     window_s = min(_WINDOW_S, (last_s - begin_s) / 3)
-    first = [entry for entry in heard if entry[0] <= begin_s + window_s]
-    last = [entry for entry in heard if entry[0] >= last_s - window_s]
-    latency_first, latency_last = (
-        float(np.median([at - microphone.said_at(heard_s + offset_s) for heard_s, at, _ in part])) * 1e3
-        for part in (first, last)
-    )
+
+    def median_ms(times, *, is_last):
+        chosen = [
+            at - microphone.said_at(said_s + offset_s)
+            for at, heard_s, said_s in times
+            if (heard_s >= last_s - window_s if is_last else heard_s <= begin_s + window_s)
+        ]
+        return round(1e3 * float(np.median(chosen)), 2)
+
+    def lags(*, is_last):
+        inside = [
+            final
+            for final in finals
+            if (final["heard_s"] >= last_s - window_s if is_last else final["heard_s"] <= begin_s + window_s)
+        ]
+        return sorted({round(final["heard_s"] - final["end_s"], 3) for final in inside})
+
+    newest = [(at, event["heard_s"], event["heard_s"]) for at, event in heard]
+    latencies = [(heard_s, 1e3 * (at - microphone.said_at(said_s + offset_s))) for at, heard_s, said_s in words]
+    memory = [((at - rss[0][0]) * speed, size) for at, size in rss]
     tenth = max(1, len(rss) // 10)
-    rss_first, rss_last = float(np.median(rss[tenth : 2 * tenth])), float(np.median(rss[-tenth:]))
+    rss_first, rss_last = (
+        float(np.median([size for _, size in part])) for part in (rss[tenth : 2 * tenth], rss[-tenth:])
+    )
+    latency_first_ms, latency_last_ms = (median_ms(words, is_last=is_last) for is_last in (False, True))
+    end = events[-1][1]
     return {
         "audio_s": end["heard_s"],
         "speed": speed,
         "lines": len(finals),
-        "wrong_lines": sum(final["text"] != finals[0]["text"] for final in finals),
-        "text": finals[0]["text"],
+        "wrong_lines": len(finals) - num_right,
+        "text": text,
         "dropped_samples": round(end["dropped_s"] * RATE),
         "num_overflows": end["num_overflows"],
         "most_behind_s": end["most_behind_s"],
         "rss_first_mb": round(rss_first, 2),
         "rss_last_mb": round(rss_last, 2),
         "rss_growth_mb": round(rss_last - rss_first, 2),
-        "latency_first_ms": round(latency_first, 2),
-        "latency_last_ms": round(latency_last, 2),
-        "latency_ratio": round(latency_last / latency_first, 3),
-        "lag_first_s": _lags(first),
-        "lag_last_s": _lags(last),
+        "latency_first_ms": latency_first_ms,
+        "latency_last_ms": latency_last_ms,
+        "latency_ratio": round(latency_last_ms / latency_first_ms, 3),
+        "work_first_ms": median_ms(newest, is_last=False),
+        "work_last_ms": median_ms(newest, is_last=True),
+        "lag_first_s": lags(is_last=False),
+        "lag_last_s": lags(is_last=True),
+        "timeline": _timeline(latencies, memory=memory, last_s=last_s, num_parts=min(_NUM_PARTS, len(finals) // 2)),
     }
 
 
-def _lags(part):
-    return sorted({round(heard_s - event["end_s"], 3) for heard_s, _, event in part if event["type"] == "final"})
+def _new_words(heard):
+    """Yield (time of the event, audio heard, end of the word in it) for each word as it is shown first."""
+    num_shown = 0
+    for at, event in heard:
+        for word in event["words"][num_shown:]:
+            yield at, event["heard_s"], word["end_s"]
+        num_shown = 0 if event["type"] == "final" else max(num_shown, len(event["words"]))
+
+
+def _timeline(latencies, *, memory, last_s, num_parts):
+    """Return the parts of a session in which something was shown; latencies and memory are (seconds, value)."""
+    # A turn or more each: the words of one wait differently for the end of their chunk.
+    edges = np.linspace(0, last_s, max(1, num_parts) + 1)
+    parts = []
+    for begin_s, end_s in itertools.pairwise(edges):
+        inside = [[value for at_s, value in each if begin_s < at_s <= end_s] for each in (latencies, memory)]
+        if all(inside):
+            latency_ms, rss_mb = (round(float(np.median(values)), 2) for values in inside)
+            parts.append({"heard_s": round(float(end_s), 1), "latency_ms": latency_ms, "rss_mb": rss_mb})
+    return parts
 
 
 def main():
@@ -138,8 +202,7 @@ def main():
         samples, rate = soundfile.read(arguments.audio, dtype="float32")
         if rate != RATE or samples.ndim != 1:
             parser.error(f"{arguments.audio}: expected mono at {RATE} Hz")
-        periods = int(np.ceil((len(samples) / RATE + 2.0) / PERIOD_S))
-        clip = np.pad(samples, (0, round(periods * PERIOD_S * RATE) - len(samples)))
+        clip = padded(samples)
     figures = soak(arguments.bundle, clip=clip, duration_s=60 * arguments.minutes, speed=arguments.speed)
     print(json.dumps(figures, indent=2))
 

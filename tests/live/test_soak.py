@@ -5,6 +5,8 @@ Three minutes of audio by default; LOTTERY_SOAK_S=3600 makes it an hour, which t
 
 import os
 
+import pytest
+
 from tests.live.soak import PERIOD_S, soak, tone_clip
 
 
@@ -22,3 +24,5 @@ def test_the_last_minute_is_like_the_first(virtual_microphone, bundle, record_pr
     # In audio time, so that no clock decides: a line is final as many samples after its last word as ever.
     assert figures["lag_first_s"] == figures["lag_last_s"]
     assert len(figures["lag_first_s"]) == 1
+    assert len(figures["timeline"]) == min(60, figures["lines"] // 2)
+    assert figures["timeline"][-1]["heard_s"] == pytest.approx(duration_s, abs=PERIOD_S)
