@@ -2,7 +2,7 @@ r"""The shipped recogniser on the test split of every pack it was made for: erro
 
     lottery-train --preset mini_librispeech ... --out runs/base          (docs/shipped.md has the three commands)
     lottery-train --preset shipped --out runs/shipped
-    lottery-export runs/shipped/level_02 --structured --precision int8 --out runtime/shipped/en
+    lottery-export runs/shipped/level_01 --structured --precision int8 --out runtime/shipped/en
     python -m benchmarks.shipped --data-dir ../shared/data --write-card
 
 Streamed chunk by chunk through the deployed runtime, greedily, without a language model. Writes

@@ -48,9 +48,7 @@ def mini_librispeech():
 def paper():
     """Audio Lottery's own search on AN4: Linear layers only, 20 % a round, 20 rounds, rewound to the first weights."""
     data, train = _an4_dense()
-    return RunConfig(
-        data=data, train=train, search=SearchConfig(rounds=20, rate=0.2, scope="linear", rewind="init")
-    )
+    return RunConfig(data=data, train=train, search=SearchConfig(rounds=20, rate=0.2, scope="linear", rewind="init"))
 
 
 def shipped():
@@ -64,7 +62,7 @@ def shipped():
         ),
         train=TrainConfig(epochs=30, batch_s=32.0, num_evaluations=6),
         search=SearchConfig(
-            rounds=2, rate=0.25, granularity="unit", balances_kinds=True, rewind="learning-rate", level_epochs=14
+            rounds=1, rate=0.45, granularity="unit", balances_kinds=True, rewind="learning-rate", level_epochs=20
         ),
     )
 
