@@ -26,11 +26,18 @@ def live_text(source, *, recognizer, rules):
     # A stream takes any sample rate and blocks of any length; it holds the state of one conversation.
     stream = recognizer.stream(sample_rate_hz=source.sample_rate_hz)
     endpointer = Endpointer(stream, rules=rules)
-    text = ""
+    text, num_gaps = "", 0
     # Recording begins here and ends with the block, whatever happens inside. Audio waits in a bounded queue meanwhile:
     # source.behind_s tells how much, source.dropped_s what was lost because it was full.
     with source:
         for samples in source.blocks():
+            if source.is_lost or source.num_gaps > num_gaps:
+                # The device vanished: the line ends, and what follows once it is back is another stream.
+                last, num_gaps, text = stream.finish(), source.num_gaps, ""
+                if last.text:
+                    yield last
+                stream = recognizer.stream(sample_rate_hz=source.sample_rate_hz)
+                endpointer = Endpointer(stream, rules=rules)
             # accept() returns how many chunks it decoded: most blocks only wait for their chunk to fill.
             if stream.accept(samples) == 0:
                 continue
@@ -64,7 +71,6 @@ def main(argv=None):
             if result.is_final:
                 print(result.text, flush=True)
     except LotteryError as error:
-        # Every error that a user can mend says what happened and, mostly, what to do.
         print(f"error: {error}\nhint: {error.hint}" if error.hint else f"error: {error}", file=sys.stderr)
         return 2
     return 0

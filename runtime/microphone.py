@@ -16,6 +16,7 @@ _NO_PORTAUDIO = "the PortAudio library is missing"
 _INSTALL_PORTAUDIO = (
     "sudo apt install libportaudio2   (Fedora: sudo dnf install portaudio; macOS: brew install portaudio)"
 )
+_PLUG_IN = "plug one in; lottery-listen BUNDLE --replay FILE needs none"
 _LIST_DEVICES = "lottery-listen --list-devices shows what is there; lottery-listen BUNDLE --replay FILE needs none"
 
 
@@ -63,7 +64,9 @@ class Microphone(Source):
         try:
             info = self._sounddevice.query_devices(self._device, "input")
         except (ValueError, self._sounddevice.PortAudioError) as error:
-            what = "no microphone found" if self._device is None else f"no microphone {self._device!r}"
+            # Where there is none at all this says so.
+            list_devices(sounddevice=self._sounddevice)
+            what = "no default microphone" if self._device is None else f"no microphone {self._device!r}"
             raise DeviceError(f"{what}: {_first_line(error)}", hint=_LIST_DEVICES) from error
         if info["max_input_channels"] < 1:
             raise DeviceError(f"device {info['name']!r} has no input", hint=_LIST_DEVICES)
@@ -248,7 +251,7 @@ def list_devices(*, sounddevice=None):
         if info["max_input_channels"] > 0
     ]
     if not lines:
-        raise DeviceError("no microphone found", hint="plug one in; lottery-listen BUNDLE --replay FILE needs none")
+        raise DeviceError("no microphone found", hint=_PLUG_IN)
     return lines
 
 

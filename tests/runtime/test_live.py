@@ -13,9 +13,30 @@ import soundfile
 import runtime
 from demo import live
 from runtime.recognizer import Recognizer
+from runtime.source import Source
 from tests.tiny_bundle import speak, write_tiny_bundle
 
 _SOURCE = Path(live.__file__)
+
+
+class Vanishing(Source):
+    """A device that delivers, is lost, and comes back in time for the next blocks."""
+
+    def __init__(self, *parts):
+        super().__init__("vanishing", sample_rate_hz=16000, block_s=0.1, queue_s=10.0)
+        self._parts = parts
+
+    def _start(self):
+        pass
+
+    def blocks(self):
+        for number, samples in enumerate(self._parts):
+            if number:
+                self.is_lost = True
+                yield from [np.zeros(0, np.float32)] * 3
+                self.is_lost, self.num_gaps = False, number
+            for start in range(0, len(samples), 1600):
+                yield samples[start : start + 1600]
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +79,15 @@ def test_the_results_are_those_of_the_whole_file(bundle, talk):
     assert [result.text for result in final] == ["cab bad", "dead bee"]
     assert sum((result.words for result in final), ()) == recognizer.transcribe(samples).words
     assert len(results) > len(final) + 5
+
+
+def test_a_line_ends_where_the_device_vanished(bundle):
+    recognizer = Recognizer(bundle)
+    # The second part would be another word if its stream went on with the caches of the first.
+    source = Vanishing(speak("cab bad")[:-1900], speak("dead"), np.zeros(1600, np.float32), speak("bee"))
+    results = list(live.live_text(source, recognizer=recognizer, rules=runtime.EndpointRules(silence_s=0.8)))
+    assert [result.text for result in results if result.is_final] == ["cab bad", "dead", "bee"]
+    assert results[-1].words == recognizer.transcribe(speak("bee")).words
 
 
 def test_ctrl_c_ends_it_with_the_last_words(bundle, tmp_path):

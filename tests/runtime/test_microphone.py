@@ -100,10 +100,18 @@ def test_a_device_that_is_not_there_points_to_the_list(device):
 
 
 def test_no_microphone_at_all():
-    with pytest.raises(DeviceError, match="no microphone found"):
-        Microphone(sounddevice=fake_sounddevice(devices=(SPEAKER,), default=-1))
+    for device in (None, "USB", 7):
+        with pytest.raises(DeviceError, match="no microphone found") as caught:
+            Microphone(device, sounddevice=fake_sounddevice(devices=(SPEAKER,), default=-1))
+        assert "plug one in" in caught.value.hint
     with pytest.raises(DeviceError, match="no microphone found"):
         list_devices(sounddevice=fake_sounddevice(devices=(SPEAKER,)))
+
+
+def test_no_default_among_microphones_points_to_the_list():
+    with pytest.raises(DeviceError, match="no default microphone") as caught:
+        Microphone(sounddevice=fake_sounddevice(default=-1))
+    assert "--list-devices" in caught.value.hint
 
 
 def test_a_device_that_does_not_open_says_why():
