@@ -18,6 +18,7 @@ from runtime.comparison import (
     notes,
     sort_rows,
 )
+from runtime.device_report import describe_device, make_report
 from runtime.errors import LotteryError, require_extra
 from runtime.files import require_writable, write_atomic, write_json
 from runtime.machine import describe_machine, machine_line
@@ -42,6 +43,7 @@ _EXAMPLES = """\
   lottery-bench bundles/*
   lottery-bench bundles/dense bundles/level_06 --precision int8 --audio clip.wav --repeats 30
   lottery-bench bundles/* --paced --json latency.json --plot latency.png --html latency.html
+  lottery-bench bundles/an4 --device-report raspberry_pi_4.json
 """
 
 
@@ -55,7 +57,8 @@ def _main(argv):
     # What would fail after minutes of measuring fails now.
     if arguments.plot or arguments.html:
         require_extra("matplotlib", extra=EXTRA)
-    outputs = [path for path in (arguments.json, arguments.plot, arguments.html) if path]
+    outputs = [arguments.json, arguments.device_report, arguments.plot, arguments.html]
+    outputs = [path for path in outputs if path]
     for path in outputs:
         require_writable(path)
     conditions = Conditions(threads=arguments.threads, audio=arguments.audio)
@@ -68,6 +71,7 @@ def _main(argv):
             "nothing to plot: no bundle tells its number of weights",
             hint="leave out --plot, or add a bundle of a ticket",
         )
+    before = describe_device()
     measure_rows(rows, conditions=conditions, repeats=arguments.repeats, is_paced=arguments.paced)
     result = {
         "schema_version": SCHEMA_VERSION,
@@ -84,6 +88,9 @@ def _main(argv):
     print(result_text(result))
     if arguments.json:
         write_json(arguments.json, result)
+    if arguments.device_report:
+        settings = {"threads": arguments.threads, "repeats": arguments.repeats, "audio": arguments.audio}
+        write_json(arguments.device_report, make_report(rows, before=before, after=describe_device(), **settings))
     if arguments.plot:
         save_png(latency_figure(rows), arguments.plot)
     if arguments.html:
@@ -102,20 +109,46 @@ def _parse(argv):
         examples=_EXAMPLES,
     )
     parser.add_argument("bundles", metavar="BUNDLE", nargs="+", help="directory that lottery-export wrote")
-    parser.add_argument("--repeats", type=positive_int, default=DEFAULT_REPEATS, metavar="N",
-                        help="passes over the clip for each bundle and precision (default: %(default)s)")
-    parser.add_argument("--threads", type=positive_int, default=1, metavar="N",
-                        help="threads of onnxruntime and of numpy (default: %(default)s); the ticket engine runs a "
-                        "chunk on one")
-    parser.add_argument("--precision", type=_precisions, default=None, metavar="LIST",
-                        help="fp32, int8, or fp32,int8 (default: those the bundles have)")
-    parser.add_argument("--backend", choices=BACKENDS, default="auto",
-                        help="auto measures each bundle with onnxruntime and, where it has a model.ticket, with the "
-                        "ticket engine (default)")
+    parser.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=DEFAULT_REPEATS,
+        metavar="N",
+        help="passes over the clip for each bundle and precision (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="threads of onnxruntime and of numpy (default: %(default)s); the ticket engine runs a chunk on one",
+    )
+    parser.add_argument(
+        "--precision",
+        type=_precisions,
+        default=None,
+        metavar="LIST",
+        help="fp32, int8, or fp32,int8 (default: those the bundles have)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="auto measures each bundle with onnxruntime and, where it has a model.ticket, with the "
+        "ticket engine (default)",
+    )
     parser.add_argument("--audio", metavar="FILE", help="clip to recognise (default: a built-in speech-like signal)")
-    parser.add_argument("--paced", action="store_true",
-                        help="also play the clip at the pace of a microphone: latency of the first and the final text")
+    parser.add_argument(
+        "--paced",
+        action="store_true",
+        help="also play the clip at the pace of a microphone: latency of the first and the final text",
+    )
     parser.add_argument("--json", metavar="FILE", help="write all figures, with the machine they were measured on")
+    parser.add_argument(
+        "--device-report",
+        metavar="FILE",
+        help="write what this device is and what it took, for a table of devices (docs/arm.md)",
+    )
     parser.add_argument("--plot", metavar="FILE", help="write a PNG of model time over kept weights")
     parser.add_argument("--html", metavar="FILE", help="write a self-contained page with tables and plot")
     return parser.parse_args(argv)
