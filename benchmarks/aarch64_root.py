@@ -70,12 +70,12 @@ class ArmPython:
         return self.environment / "bin" / "python"
 
     def run(self, *arguments, processor=DEFAULT_PROCESSOR):
-        """Run Python with arguments and return what it printed on stdout.
+        """Run Python with arguments, the current folder off its module path, and return what it printed on stdout.
 
         Raises:
             LotteryError: it ended with another status than 0.
         """
-        return _run([*emulator(self.root, processor=processor), str(self.python), *map(str, arguments)])
+        return _run([*emulator(self.root, processor=processor), str(self.python), "-P", *map(str, arguments)])
 
     def versions(self):
         """Return {distribution: version} of what is installed."""
@@ -158,7 +158,7 @@ def make_arm_python(folder, *, cache=None):
     (pip,) = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
     options = ["--isolated", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile"]
     options += ["--root-user-action=ignore", "--no-index", "--find-links", wheels]
-    arm.run("-P", pip / "pip", *options, wheel)
+    arm.run(pip / "pip", *options, wheel)
     return arm
 
 
