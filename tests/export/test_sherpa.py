@@ -1,10 +1,12 @@
 """The same files in sherpa-onnx, which someone else wrote: its features, its states, our tokens and times."""
 
 import difflib
+import random
 
 import numpy as np
 import pytest
 
+from lottery_train.corpora import load_audio, read_manifest
 from runtime.ctc import greedy_ctc
 from runtime.features import fbank
 from runtime.manifest import Manifest
@@ -17,6 +19,14 @@ sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="PyPI sherpa-onnx is not
 
 SAMPLE_RATE_HZ = 16000
 BLOCK_SAMPLES = 1600
+# Real clips: pack, split, and how many of it.
+CLIPS = (
+    ("an4", "test", 10),
+    ("coffee_commands", "test", 4),
+    ("fsdd", "test", 4),
+    ("asterisk_en", "test", 4),
+    ("mini_librispeech", "dev", 4),
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +83,21 @@ def test_tokens_and_times_are_ours(bundle, seed):
     assert len(tokens) > 40
     assert len(set(tokens)) >= 6
     assert times == pytest.approx(expected_times, abs=1e-4)
+
+
+@pytest.mark.parametrize(("pack", "split", "count"), CLIPS, ids=[pack for pack, _, _ in CLIPS])
+def test_real_clips_have_our_tokens_and_times(bundle, shared_data, pack, split, count):
+    utterances, _ = read_manifest(shared_data(pack) / f"{split}.jsonl")
+    spoken_tokens = 0
+    for utterance in random.Random(5).sample(utterances, count):
+        # A digit alone is shorter than a chunk, of which sherpa-onnx hears nothing.
+        samples = np.concatenate([load_audio(utterance), np.zeros(SAMPLE_RATE_HZ // 2, np.float32)])
+        tokens, times = recognise_with_sherpa(bundle, samples)
+        expected, expected_times = recognise(bundle, samples)
+        assert tokens == spoken(expected), utterance.origin
+        assert times == pytest.approx(expected_times, abs=1e-4), utterance.origin
+        spoken_tokens += len(tokens)
+    assert spoken_tokens > 3 * count
 
 
 def test_our_runtime_says_the_same_and_goes_on_to_the_end(bundle):
