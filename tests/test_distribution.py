@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from packaging.requirements import Requirement
 
+from benchmarks.aarch64_steps import read_clip
 from benchmarks.install_size import copy_sources
 from runtime.engine.build import BuildError, find_compiler, library_name
 from runtime.recognizer import Recognizer
@@ -21,6 +22,7 @@ from tests.runtime.engine.tiny_ticket import write_engine_bundle
 from tests.tiny_bundle import speak
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+SHIPPED = CHECKOUT / "runtime" / "shipped" / "en"
 PACKAGES = ("runtime", "lottery_train", "export")
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 DEPENDENCIES = {Requirement(text).name for text in PROJECT["dependencies"]}
@@ -99,7 +101,8 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     assert {name for name in names if name.endswith(".py")} == expected
     others = {name for name in names if not name.endswith(".py") and not name.startswith(info)}
     library = {f"runtime/engine/{library_name()}"} if has_compiler() else set()
-    assert others == {"runtime/engine/include/ticket_engine.h"} | library
+    shipped = {str(path.relative_to(CHECKOUT)) for path in SHIPPED.rglob("*") if path.is_file()}
+    assert others == {"runtime/engine/include/ticket_engine.h"} | library | shipped
     assert any(name.startswith(info) and name.endswith("LICENSE") for name in names)
 
 
@@ -149,6 +152,7 @@ def test_the_sdist_holds_every_source_of_the_engine(sdist):
     engine = CHECKOUT / "runtime" / "engine"
     needed = {path for folder in ("src", "include") for path in (engine / folder).iterdir()}
     needed |= {CHECKOUT / "setup.py", CHECKOUT / "pyproject.toml", *sources("runtime")}
+    needed |= {path for path in SHIPPED.rglob("*") if path.is_file()}
     assert {str(path.relative_to(CHECKOUT)) for path in needed} <= names
     assert not any(name.endswith((".so", ".o")) for name in names)
 
@@ -190,6 +194,14 @@ def test_a_clean_environment_transcribes(clean_environment, tmp_path):
         done = subprocess.run(command, cwd=tmp_path, env=isolated, capture_output=True, text=True)
         assert (done.stdout, done.stderr) == ("bad cab\n", "")
     assert Recognizer(bundle, backend="onnxruntime").transcribe(speak("bad cab")).text == "bad cab"
+
+
+def test_a_clean_environment_brings_its_recogniser(clean_environment, shared_data):
+    if not SHIPPED.is_dir():
+        pytest.skip("no recogniser comes with the package yet")
+    clip = min((shared_data("an4") / "audio").rglob("*.opus"))
+    done = subprocess.run([clean_environment / "lottery-transcribe", clip], cwd="/", capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == (Recognizer(SHIPPED).transcribe(read_clip(clip)).text, "")
 
 
 def test_a_clean_environment_has_nothing_of_training(clean_environment):

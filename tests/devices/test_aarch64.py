@@ -8,10 +8,12 @@ import soundfile
 
 from benchmarks import aarch64, aarch64_steps
 from benchmarks.aarch64_root import PROCESSORS, EmulationError, make_arm_python
+from benchmarks.results import CHECKOUT
 from runtime.recognizer import Recognizer
 from tests.runtime.engine.tiny_ticket import write_engine_bundle
 from tests.tiny_bundle import speak
 
+SHIPPED = CHECKOUT / "runtime" / "shipped" / "en"
 MODELS = (("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("engine", "int8"))
 INSTRUCTION_SETS = {"cortex-a72": ["neon", "baseline"], "cortex-a76": ["dotprod", "neon", "baseline"]}
 
@@ -57,6 +59,14 @@ def test_a_clean_installation_transcribes_the_same_text(arm, bundle, clip, backe
     text = arm.run(arm.script("lottery-transcribe"), "--backend", backend, bundle, clip)
     assert text == "bad cab\n"
     assert Recognizer(bundle, backend="onnxruntime").transcribe(aarch64_steps.read_clip(clip)).text == "bad cab"
+
+
+def test_the_recogniser_that_comes_along_hears_the_same(arm, shared_data):
+    if not SHIPPED.is_dir():
+        pytest.skip("no recogniser comes with the package yet")
+    clip = min((shared_data("an4") / "audio").rglob("*.opus"))
+    expected = Recognizer(SHIPPED, backend="onnxruntime").transcribe(aarch64_steps.read_clip(clip)).text
+    assert arm.run(arm.script("lottery-transcribe"), "--backend", "onnxruntime", clip) == f"{expected}\n"
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)

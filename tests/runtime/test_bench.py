@@ -1,30 +1,20 @@
-"""lottery-bench: what it compares, what it calls a speed-up, and what it says when it cannot measure."""
+"""lottery-bench: the command line end to end, and what it says when it cannot measure."""
 
-import dataclasses
 import json
-import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
-from runtime import measurement
 from runtime.bench import find_rows, main
-from runtime.comparison import add_ratios, latency_series, latency_table, notes, sort_rows
+from runtime.device_report import read_report
 from runtime.engine.library import instruction_sets
 from runtime.errors import LotteryError
-from runtime.manifest import Manifest
-from runtime.measurement import MIN_CHUNKS, Candidate, Conditions, load_clip, measure_clips, measure_footprint
+from runtime.measurement import MIN_CHUNKS
+from tests.runtime.bench_bundles import write_bundle
 from tests.runtime.engine.tiny_ticket import add_ticket
-from tests.tiny_bundle import CHUNK_FRAMES, speak, write_tiny_bundle
-
-
-def write_bundle(path, *, has_int8=True, chunk_frames=CHUNK_FRAMES, **provenance):
-    write_tiny_bundle(path, has_int8=has_int8, chunk_frames=chunk_frames)
-    dataclasses.replace(Manifest.load(path), provenance=provenance).write(path)
-    return str(path)
+from tests.tiny_bundle import speak
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +33,6 @@ def clip(tmp_path):
     path = tmp_path / "clip.wav"
     soundfile.write(path, np.tile(speak("bad cab"), 2), 16000)
     return str(path)
-
-
-def timed(**fields):
-    """Return a row with made-up times."""
-    model_ms = fields.pop("model_ms")
-    row = {"bundle": "b", "kind": "shrunk", "precision": "fp32", "backend": "onnxruntime", "density": None}
-    row |= {"num_weights": 5, "num_nonzeros": 5}
-    model = {"p50": model_ms, "p95": model_ms, "p99": model_ms, "mean": model_ms, "count": 1}
-    row |= {"model_ms": model, "chunk_ms": model | {"p50": model_ms + 1}, "rtf": 0, "cpu_s_per_audio_s": 0}
-    return row | {"told_test_wer": None} | fields
 
 
 def test_the_command_line_end_to_end(bundles, clip, tmp_path, capsys):
@@ -79,6 +59,24 @@ def test_the_command_line_end_to_end(bundles, clip, tmp_path, capsys):
     assert "machine: " in printed.out
     assert "zeros inside full-size matrices" in printed.out
     assert printed.err.endswith(f"wrote {output}\n")
+
+
+def test_a_device_report_is_written(bundles, clip, tmp_path, capsys):
+    output = tmp_path / "device.json"
+    options = ["--repeats", "2", "--precision", "fp32", "--audio", clip, "--device-report", str(output)]
+    assert main([*bundles[:2], *options]) == 0
+    report = read_report(output)
+    assert [(row["bundle"], row["backend"], row["precision"]) for row in report["rows"]] == [
+        ("shrunk", "onnxruntime", "fp32"),
+        ("small", "onnxruntime", "fp32"),
+    ]
+    assert set(report["bundles"]) == {"small", "shrunk"}
+    assert report["settings"] == {"threads": 1, "repeats": 2, "audio": "clip.wav"}
+    for row in report["rows"]:
+        assert 0 < row["model_ms"]["p50"] < row["chunk_ms"]["p50"]
+        assert min(row["rtf"], row["load_ms"], row["num_chunks"]) > 0
+        assert row["peak_rss_bytes"] > 1e7
+    assert capsys.readouterr().err.endswith(f"wrote {output}\n")
 
 
 @pytest.fixture
@@ -156,26 +154,6 @@ def test_a_masked_ticket_of_dense_matrices_gains_nothing_in_the_engine_either(tm
     assert row["kind"] == "masked"
 
 
-def test_the_baseline_is_dense_in_onnxruntime():
-    rows = [
-        timed(bundle="dense", kind="dense", precision="int8", backend="engine", model_ms=2.0),
-        timed(bundle="dense", kind="dense", precision="int8", model_ms=6.0),
-        timed(bundle="ticket", kind="sparse", precision="int8", backend="engine", model_ms=1.0),
-        timed(bundle="ticket", kind="masked", precision="int8", model_ms=6.0),
-    ]
-    add_ratios(rows)
-    assert [row["speedup"] for row in rows] == [3, 1, 6, None]
-    assert any("model time of dense in onnxruntime at the same precision" in note for note in notes(rows))
-    names = [line.name for line in latency_series(rows)]
-    assert "sparse (zeros skipped), int8, engine" in names
-    assert "masked (zeros stay), int8, onnxruntime" in names
-    # without it, dense in the engine
-    alone = [row for row in rows if row["backend"] == "engine"]
-    add_ratios(alone)
-    assert [row["speedup"] for row in alone] == [1, 2]
-    assert {row["baseline_backend"] for row in alone} == {"engine"}
-
-
 def test_real_time_stream_is_measured(bundles, clip, tmp_path):
     output = tmp_path / "out.json"
     options = ["--paced", "--precision", "fp32", "--repeats", "1", "--audio", clip, "--json", str(output)]
@@ -196,89 +174,11 @@ def test_plot_and_page_are_written(bundles, clip, tmp_path):
     assert "lottery-bench" in text
 
 
-def test_speedup_is_against_dense_of_the_same_precision():
-    rows = [
-        timed(bundle="dense", kind="dense", model_ms=6.0),
-        timed(bundle="shrunk", model_ms=2.0),
-        timed(bundle="dense", kind="dense", precision="int8", model_ms=3.0),
-        timed(bundle="shrunk", precision="int8", model_ms=2.0),
-    ]
-    add_ratios(rows)
-    assert [row["speedup"] for row in rows] == pytest.approx([1, 3, 1, 1.5])
-    assert [row["model_time_ratio"] for row in rows] == pytest.approx([1, 1 / 3, 1, 2 / 3])
-    assert rows[3]["chunk_time_ratio"] == pytest.approx(3 / 4)
-
-
-def test_zeros_are_never_called_a_speedup():
-    rows = [timed(kind="dense", model_ms=6.0), timed(bundle="m", kind="masked", model_ms=3.0)]
-    add_ratios(rows)
-    assert rows[1]["speedup"] is None
-    assert rows[1]["model_time_ratio"] == 0.5
-    table = latency_table(rows)
-    cells = dict(zip(table.header, table.rows[1], strict=True))
-    assert cells["speed-up"] == "masked"
-    assert cells["model p50 ms"] == "3.00"
-    assert any("not a speed-up" in note for note in notes(rows))
-    assert not any("not a speed-up" in note for note in notes(rows[:1]))
-
-
-def test_without_a_dense_bundle_the_table_says_what_it_compares_with():
-    rows = [timed(bundle="big", model_ms=6.0), timed(bundle="small", model_ms=2.0)]
-    add_ratios(rows)
-    assert rows[1]["speedup"] == pytest.approx(3)
-    assert any("no dense bundle" in note for note in notes(rows))
-
-
-def test_rows_without_provenance_stand_last():
-    rows = [
-        timed(bundle="?", num_nonzeros=None, num_weights=None, model_ms=1),
-        timed(bundle="few", num_nonzeros=3, model_ms=1),
-        timed(bundle="many", num_nonzeros=9, model_ms=1),
-    ]
-    assert [row["bundle"] for row in sort_rows(rows)] == ["many", "few", "?"]
-
-
-def test_provenance_is_not_trusted(tmp_path):
-    path = write_bundle(tmp_path / "odd", density="all of it", level=[1], num_weights=True, num_nonzeros=12345)
-    told = tmp_path / "odd" / "manifest.json"
-    told.write_text(told.read_text().replace("12345", "1e999"))
-    (row, _) = find_rows([path])
-    assert (row["kind"], row["density"], row["level"]) == ("unknown", None, None)
-    assert (row["num_weights"], row["num_nonzeros"]) == (None, None)
-    told.write_text(told.read_text().replace("1e999", "-5"))
-    assert find_rows([path])[0]["num_nonzeros"] is None
-
-
-@pytest.mark.parametrize(
-    ("told", "wer"),
-    [({"wer": {"test": {"wer": 0.12}}}, 0.12), ({"wer": {"test": 0.12}}, None), ({"wer": [{}]}, None), ({}, None)],
-)
-def test_the_ticket_s_error_rate_is_shown_where_it_is_told(told, wer, tmp_path):
-    (row, _) = find_rows([write_bundle(tmp_path / "b", **told)])
-    assert row["told_test_wer"] == wer
-
-
 def test_bundles_of_one_name_are_told_apart(tmp_path):
     paths = [write_bundle(tmp_path / run / "level_06", has_int8=False) for run in "ab"]
     assert [row["bundle"] for row in find_rows(paths)] == paths
     # the same bundle given twice is measured once
     assert [row["bundle"] for row in find_rows([paths[0], paths[0] + "/"])] == ["level_06"]
-
-
-def test_series_hold_kept_share_and_begin_at_dense():
-    rows = [
-        timed(kind="dense", num_weights=100, num_nonzeros=100, model_ms=4.0),
-        timed(kind="masked", num_weights=100, num_nonzeros=40, model_ms=4.0),
-        timed(kind="shrunk", num_weights=50, num_nonzeros=50, model_ms=2.0),
-        timed(kind="unknown", num_weights=None, num_nonzeros=None, model_ms=9.0),
-    ]
-    series = {line.name: (line.x, line.y) for line in latency_series(rows)}
-    assert series == {
-        "shrunk (structured), fp32": ((1.0, 0.5), (4.0, 2.0)),
-        "masked (zeros stay), fp32": ((1.0, 0.4), (4.0, 4.0)),
-    }
-    assert [line.name for line in latency_series(rows[:1])] == ["dense, fp32"]
-    assert latency_series(rows[3:]) == []
 
 
 @pytest.mark.parametrize(
@@ -314,12 +214,6 @@ def test_a_clip_without_enough_chunks_is_refused_before_measuring(tmp_path, caps
     assert hint in advice
 
 
-def test_the_measuring_process_refuses_a_clip_without_enough_chunks(tmp_path):
-    long = write_bundle(tmp_path / "long", has_int8=False, chunk_frames=100)
-    with pytest.raises(LotteryError, match=r"long: 10\.00 s of audio, chunks of 4 s need 16 s"):
-        measure_footprint(Candidate(bundle=long, precision="fp32"), conditions=Conditions())
-
-
 def test_the_shortest_clip_that_is_accepted_gives_a_full_row(tmp_path):
     output, chunk_frames = tmp_path / "out.json", 16
     soundfile.write(tmp_path / "clip.wav", np.resize(speak("bad cab"), 4 * chunk_frames * 640), 16000)
@@ -328,15 +222,6 @@ def test_the_shortest_clip_that_is_accepted_gives_a_full_row(tmp_path):
     (row,) = json.loads(output.read_text())["rows"]
     assert row["chunk_ms"]["count"] == MIN_CHUNKS
     assert row["chunk_frames"] == chunk_frames
-
-
-def test_a_folder_of_the_user_named_runtime_does_not_become_this_package(bundles, tmp_path, monkeypatch):
-    for name in ("runtime", "json"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('hijacked')")
-    monkeypatch.chdir(tmp_path)
-    found = measure_footprint(Candidate(bundle=bundles[0], precision="fp32"), conditions=Conditions())
-    assert found["load_s"] > 0
 
 
 def test_a_plot_without_matplotlib_names_the_extra(bundles, capsys, monkeypatch):
@@ -352,34 +237,3 @@ def test_a_damaged_bundle_ends_with_its_name(bundles, tmp_path, capsys):
         file.truncate(100)
     assert main([bundles[0], path]) == 2
     assert "cut/model.onnx: truncated" in capsys.readouterr().err
-
-
-def test_a_clip_too_short_to_measure(tmp_path):
-    soundfile.write(tmp_path / "short.wav", np.zeros(8000), 16000)
-    with pytest.raises(LotteryError, match=r"short.wav: 0.50 s of audio"):
-        load_clip(tmp_path / "short.wav")
-
-
-def test_a_clip_of_another_rate_is_resampled_and_bounded(tmp_path):
-    soundfile.write(tmp_path / "long.wav", np.zeros(8000 * 70), 8000)
-    assert load_clip(tmp_path / "long.wav").shape == (60 * 16000,)
-
-
-def test_an_error_in_the_measuring_process_arrives_as_one(bundles):
-    lost = Candidate(bundle=bundles[0] + "-gone", precision="fp32")
-    with pytest.raises(LotteryError, match="no such bundle") as caught:
-        measure_clips([lost], conditions=Conditions(), repeats=1)
-    assert caught.value.hint
-
-
-def test_the_measuring_process_has_its_threads_fixed(bundles, monkeypatch):
-    seen = {}
-
-    def run(command, *, env, **_):
-        seen.update(env)
-        return SimpleNamespace(returncode=-9, stdout="")
-
-    monkeypatch.setattr(measurement, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
-    with pytest.raises(LotteryError, match="status -9"):
-        measure_clips([Candidate(bundle=bundles[0], precision="fp32")], conditions=Conditions(threads=3), repeats=1)
-    assert {seen[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
