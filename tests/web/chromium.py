@@ -136,6 +136,10 @@ class Chromium:
         if "errorText" in answer:
             raise BrowserError(f"{url}: {answer['errorText']}")
 
+    def before_scripts(self, script):
+        """Run JavaScript in every page that is opened from now on, before its own."""
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
     def evaluate(self, script, *, timeout_s=60.0):
         """Return the JSON value of a JavaScript expression; a promise is waited for.
 

@@ -1,8 +1,10 @@
 """The page in a browser, as a program sees it: what a visitor does, and what the page then knows."""
 
+import base64
 import contextlib
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -86,6 +88,7 @@ class Page:
 
     def transcribe(self, paths, *, timeout_s=600.0, is_dropped=False):
         """Give the page sound files; return its [{"name", "result" or "error"}], in order."""
+        paths = [Path(path).resolve() for path in paths]
         before = len(self.app()["files"])
         if is_dropped:
             self.browser.drop_files("#drop", paths)
@@ -93,6 +96,17 @@ class Page:
             self.browser.choose_files("#files", paths)
         self.browser.wait_for(_APP % f"app.files.length === {before + len(paths)}", timeout_s=timeout_s)
         return self.wait_while("busy", timeout_s=timeout_s)["files"][before:]
+
+    def decode(self, path):
+        """Return (samples, rate) of a sound file as the browser decodes it for the page."""
+        content = base64.b64encode(Path(path).read_bytes()).decode()
+        samples, rate = self.browser.evaluate(
+            "import('./static/audiofile.js').then(async ({decodeFile}) => { const bytes = Uint8Array.from(atob('"
+            + content
+            + "'), (letter) => letter.charCodeAt(0)); const {samples, sampleRateHz} = await decodeFile(new "
+            "File([bytes], 'sound')); return [Array.from(samples), sampleRateHz]; })"
+        )
+        return np.array(samples, np.float32), rate
 
     def benchmark(self, *, timeout_s=120.0):
         """Press the benchmark's button; return its JSON."""
@@ -103,6 +117,18 @@ class Page:
 def token_differences(first, second):
     """Return the least number of substituted, deleted and inserted symbols between two sequences of ids."""
     return word_errors(*(" ".join(map(str, ids)) for ids in (first, second)))
+
+
+def delay(samples, *, like):
+    """Return `samples` moved to where they fit best in `like`, at its length."""
+    size = 1 << (len(samples) + len(like)).bit_length()
+    fit = np.fft.irfft(np.fft.rfft(like, size) * np.conj(np.fft.rfft(samples, size)), size)
+    lag = int(fit.argmax())
+    lag -= size if lag > size // 2 else 0
+    moved = np.zeros(len(like), np.float32)
+    begin, end = max(0, lag), min(len(like), lag + len(samples))
+    moved[begin:end] = samples[begin - lag : end - lag]
+    return moved
 
 
 @contextlib.contextmanager

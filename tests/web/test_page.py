@@ -14,7 +14,7 @@ from runtime import Recognizer
 from runtime.features import SAMPLE_RATE_HZ
 from tests.tiny_bundle import speak
 from tests.web.chromium import BrowserError
-from tests.web.page import Page, token_differences
+from tests.web.page import Page, delay, token_differences
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "browser.md"
 SPOKEN = "abc de"
@@ -169,6 +169,26 @@ def test_the_page_fits_a_phone_and_names_its_parts(page):
             assert node["name"]["value"], node
 
 
+def test_a_browser_that_cannot_record_at_16_khz(chromium, served, tiny, tmp_path):
+    path, duration_s = write_microphone(tmp_path / "clip.wav", speak(SPOKEN))
+    with chromium(microphone=path) as browser:
+        # as Firefox does
+        browser.before_scripts(
+            "const connect = AudioContext.prototype.createMediaStreamSource; "
+            "AudioContext.prototype.createMediaStreamSource = function (stream) { if (this.sampleRate === 16000) "
+            "throw new DOMException('rates differ', 'NotSupportedError'); return connect.call(this, stream); };"
+        )
+        page = Page(browser, served.url)
+        page.open()
+        heard = page.hear(duration_s + 0.5)
+    assert heard["sample_rate_hz"] >= 44100
+    expected = Recognizer(tiny, backend="onnxruntime").transcribe(
+        heard["samples"], sample_rate_hz=heard["sample_rate_hz"]
+    )
+    assert len(expected.ids) > 0
+    assert token_differences(heard["ids"], expected.ids) <= 1
+
+
 def test_without_permission(chromium, served):
     with chromium(has_permission=False) as browser:
         # headless: nobody to ask, so the answer is no
@@ -187,13 +207,14 @@ def test_without_a_secure_page(chromium, served, tmp_path):
     with chromium(rules="MAP phone.test 127.0.0.1") as browser:
         page = Page(browser, served.url.replace("localhost", "phone.test"))
         assert page.open()["model"]["isVerified"] is False
+        assert "not secure" in page.text("notice")
         heard = page.start_listening()
         assert heard["phase"] == "ready"
         assert "HTTPS" in heard["error"]["message"]
         (entry,) = page.transcribe([path])
         assert entry["result"]["text"] == SPOKEN
         assert browser.evaluate("document.getElementById('threads').disabled")
-        assert page.benchmark()["runtime"]["cross_origin_isolated"] is False
+        assert not browser.evaluate("crossOriginIsolated")
 
 
 def test_a_bundle_that_goes_missing(chromium, serve, tiny, tmp_path):
@@ -220,8 +241,13 @@ def test_recorded_speech_through_the_microphone(chromium, serve, shared_data, re
         page = Page(browser, server.url)
         assert page.open()["phase"] == "ready"
         heard = page.hear(duration_s + 0.5)
-    assert token_differences(heard["ids"], recognize(real_bundle, samples).ids) <= 1
-    assert token_differences(heard["ids"], recognize(real_bundle, heard["samples"]).ids) <= 1
+    # Within one token of what Python makes of the same sound, and of the clip beginning at the same moment, which the
+    # browser has not resampled. (Beginning elsewhere in a chunk, Python's own tokens may be others.)
+    delayed = delay(samples, like=heard["samples"])
+    for reference in (heard["samples"], delayed):
+        expected = recognize(real_bundle, reference).ids
+        assert len(expected) > 0
+        assert token_differences(heard["ids"], expected) <= 1
 
 
 def test_a_browser_that_cannot_open_the_page(chromium):

@@ -181,4 +181,8 @@ function connect() {
 }
 
 connect();
+if (!isSecureContext) {
+  const message = "This page is not secure, so the browser keeps the microphone from it.";
+  showNotice({ message, hint: "Files and the benchmark work. docs/browser.md tells how to serve it over HTTPS." }, { isError: false });
+}
 await load({ precision: "auto", numThreads: 1 });

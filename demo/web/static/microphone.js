@@ -76,7 +76,9 @@ export class Microphone {
       try {
         const source = context.createMediaStreamSource(this.#stream);
         await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
-        this.#node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
+        this.#node = new AudioWorkletNode(context, "capture");
+        // It plays nothing, but some browsers run only what leads to the loudspeaker.
+        this.#node.connect(context.destination);
         this.#context = context;
         return source;
       } catch (error) {

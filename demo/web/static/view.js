@@ -44,7 +44,8 @@ export function showLoading(share) {
 
 /** Show which model is loaded, and fill the choices of the settings. */
 export function showModel({ name, precision, precisions, bytes, chunkMs, numThreads }) {
-  $("model").textContent = `${precision} · ${formatBytes(bytes)} · ${chunkMs} ms chunks`;
+  const chunks = Object.assign(element("span", ` · ${chunkMs} ms chunks`), { className: "wide" });
+  $("model").replaceChildren(`${precision} · ${formatBytes(bytes)}`, chunks);
   $("model").title = name;
   const label = { fp32: "fp32, the reference", int8: "int8, smaller and faster" };
   fillSelect($("precision"), precisions.map((value) => [value, label[value]]), precision);
@@ -103,7 +104,7 @@ export function addFile(name) {
   const title = document.createElement("h3");
   title.append(element("span", name), status);
   item.append(title);
-  $("results").prepend(item);
+  $("results").append(item);
   return {
     progress: (share) => (status.textContent = `${Math.round(100 * share)} %`),
     done: ({ words, audioS, wallS }) => {
