@@ -1,4 +1,4 @@
-"""Unit groups: what must go together when one head, feed-forward neuron or convolution channel goes.
+"""Unit groups: what must go together when one head, feed-forward neuron, convolution channel or LSTM unit goes.
 
 A unit owns slices of several tensors. This file is the only place that knows the couplings: the criterion scores
 units with it, the mask is expanded by it, and the export shrinks tensors by it.
@@ -11,7 +11,7 @@ import torch
 
 from lottery_train.errors import ConfigError
 
-KINDS = ("conv", "ff", "head")
+KINDS = ("conv", "ff", "head", "lstm")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class UnitGroup:
         members: every slice that the units own, weights, biases and gains alike: with all of it at zero, the masked
             model computes what the model without the units computes.
     Raises:
-        ValueError: unknown kind, an index whose rows are not `size`, or a tensor named twice.
+        ValueError: unknown kind, an index whose rows are not `size`, or a tensor named twice on one axis.
     """
 
     name: str
@@ -79,13 +79,25 @@ class UnitGroup:
         for member in self.members:
             if member.index.shape[0] != self.size:
                 raise ValueError(f"{self.name}: {member.tensor} has {member.index.shape[0]} units, not {self.size}")
-        if len(set(self.tensors)) != len(self.members):
-            raise ValueError(f"{self.name}: a tensor is named twice")
+        if len({(member.tensor, member.axis) for member in self.members}) != len(self.members):
+            raise ValueError(f"{self.name}: a tensor is named twice on one axis")
 
     @property
     def tensors(self):
-        """Names of the tensors that the group owns slices of."""
-        return tuple(member.tensor for member in self.members)
+        """Names of the tensors that the group owns slices of, each once."""
+        return tuple(dict.fromkeys(member.tensor for member in self.members))
+
+    def below(self, prefix, *, outside=()):
+        """Return the group in a model that holds this one's model as the module `prefix`.
+
+        Args:
+            outside: tensors that are not part of that module and keep their names.
+        """
+        members = tuple(
+            member if member.tensor in outside else dataclasses.replace(member, tensor=f"{prefix}.{member.tensor}")
+            for member in self.members
+        )
+        return dataclasses.replace(self, name=f"{prefix}.{self.name}", members=members)
 
     def check(self, shapes):
         """Raise ConfigError unless every member fits the tensors' shapes (name -> shape)."""
@@ -119,7 +131,10 @@ class UnitGroup:
             along = torch.ones(shape[member.axis], dtype=torch.bool)
             along[member.index[~keep.cpu()].flatten()] = False
             view = [-1 if axis == member.axis else 1 for axis in range(len(shape))]
-            expanded[member.tensor] = along.view(view).expand(shape).contiguous()
+            kept = along.view(view).expand(shape)
+            expanded[member.tensor] = (
+                kept & expanded[member.tensor] if member.tensor in expanded else kept
+            ).contiguous()
         return expanded
 
     def kept_units(self, mask: Mapping):

@@ -1,17 +1,13 @@
 """Masks, and everything that decides which weights they keep."""
 
+from lottery_train.pruning.cells import Cells
 from lottery_train.pruning.criterion import CRITERIA, Lamp, Magnitude, Random, make_criterion
-from lottery_train.pruning.granularity import (
-    BlockGranularity,
-    Cells,
-    UnitGranularity,
-    WeightGranularity,
-    make_granularity,
-)
+from lottery_train.pruning.granularity import BlockGranularity, WeightGranularity, make_granularity
 from lottery_train.pruning.mask import Mask
 from lottery_train.pruning.ranking import lowest, prune
 from lottery_train.pruning.schedule import SCHEDULES, Constant, Decaying, Layerwise, Schedule, make_schedule
 from lottery_train.pruning.scope import SCOPES, prunable_names
+from lottery_train.pruning.unit_granularity import UnitGranularity
 
 __all__ = [
     "CRITERIA",

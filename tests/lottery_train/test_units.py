@@ -68,6 +68,23 @@ def test_indices_may_be_nested_tuples():
     assert member.slices(torch.arange(8).view(4, 2)).tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
 
 
+def test_a_unit_may_own_a_row_and_a_column_of_one_matrix():
+    members = (Member.strided("w", size=3), Member.strided("w", size=3, axis=1))
+    group = UnitGroup(name="loop", kind="lstm", size=3, members=members)
+    assert group.tensors == ("w",)
+    keep = group.expand(torch.tensor([True, False, True]), shapes={"w": (3, 3)})["w"]
+    assert keep.tolist() == [[True, False, True], [False] * 3, [True, False, True]]
+    mask = Mask({"w": (3, 3)})
+    mask["w"] = keep
+    assert group.kept_units(mask).tolist() == [True, False, True]
+
+
+def test_a_group_below_a_module_is_named_after_it():
+    below = _head_group().below("encoder", outside=("out.weight",))
+    assert below.name == "encoder.attention"
+    assert below.tensors == ("encoder.query.weight", "encoder.query.bias", "out.weight", "encoder.position")
+
+
 def test_impossible_groups_are_refused():
     with pytest.raises(ValueError, match="owned twice"):
         Member("w", 0, ((0, 1), (1, 2)))
