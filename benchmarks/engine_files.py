@@ -22,7 +22,12 @@ from export.ticket_file import write_ticket
 from runtime.files import sha256_file, write_atomic
 
 # What decides the content of the files: another state of these, other files.
-_MODEL_SOURCES = ("lottery_train/models/conformer.py", "lottery_train/models/layers.py", "export/folding.py")
+_MODEL_SOURCES = (
+    "lottery_train/models/conformer.py",
+    "lottery_train/models/conformer_encoder.py",
+    "lottery_train/models/layers.py",
+    "export/folding.py",
+)
 GRAPH_SOURCES = (*_MODEL_SOURCES, "export/container.py", "export/graph.py", "export/streaming.py")
 TICKET_SOURCES = (
     *_MODEL_SOURCES,

@@ -13,6 +13,7 @@ from export.shrink import removable_units, shrink
 from export.ticket_file import write_ticket
 from export.verify import verify
 from lottery_train.models.build import count_weights
+from lottery_train.models.registry import require_backbone
 from runtime import __version__
 from runtime.engine.library import EngineUnavailable, load
 from runtime.features import ENCODER_FRAME_MS
@@ -79,9 +80,11 @@ def export_ticket(
     Returns:
         Export.
     Raises:
+        ConfigError: the ticket is of another backbone than the Conformer.
         ExportError: nothing to shrink, `out` is in the way, or the verification failed. Nothing is left behind.
         LotteryError: `out` cannot be written.
     """
+    require_backbone(ticket.config, "conformer", purpose="lottery-export")
     out = Path(out)
     chunk_frames = ticket.chunk_frames if chunk_frames is None else chunk_frames
     _require_free(out, can_overwrite=can_overwrite)

@@ -5,13 +5,15 @@ import dataclasses
 import inspect
 import json
 import textwrap
+import typing
 from pathlib import Path
 
-from lottery_train.config import CONTROLS, RunConfig
+from lottery_train.config import CONTROLS, DataConfig, SearchConfig, TrainConfig
 from lottery_train.corpora import IMPORTERS
 from lottery_train.errors import ConfigError
 from lottery_train.presets import PRESETS, preset
-from lottery_train.settings import explain, metavar, setting_types, with_settings
+from lottery_train.settings import explain, metavar, with_settings
+from runtime.errors import MissingExtraError, require_extra
 from runtime.options import create_parser, positive_int
 
 _USAGE = """lottery-train [--preset NAME] --out DIR [options] [settings]
@@ -72,31 +74,55 @@ def build_parser():
         metavar="PART.FIELD=VALUE",
         help="any setting of config.json, value as JSON, such as model.ff=256",
     )
-    kinds, texts = setting_types(RunConfig()), _explanations()
+    parts = {"data": DataConfig(), "train": TrainConfig(), "search": SearchConfig()}
+    kinds, texts = {}, {}
+    for part, settings in parts.items():
+        kinds |= {f"{part}.{name}": kind for name, kind in typing.get_type_hints(type(settings)).items()}
+        texts |= _explanations(part, settings)
     group = parser.add_argument_group("settings", "The default is the preset's.")
     for key in _FLAGS:
         flag = f"--{key.partition('.')[2].replace('_', '-')}"
         group.add_argument(flag, dest=key, metavar=metavar(kinds[key]), help=texts[key].replace("%", "%%"))
-    others = [key for key in kinds if key not in _FLAGS]
+    others = [key for key in texts if key not in _FLAGS]
     parser.add_argument_group("settings without a flag, for --set", _entries({key: texts[key] for key in others}))
+    for title, entries in _model_groups():
+        parser.add_argument_group(title, _entries(entries))
     summaries = {name: inspect.getdoc(function) or "" for name, function in sorted(PRESETS.items())}
     parser.add_argument_group("presets", _entries(summaries))
     parser.add_argument_group("controls", _entries(CONTROLS))
     return parser
 
 
-def _explanations():
+def _explanations(part, settings):
     """Return `part.field` -> what it means, and for settings that only --set reaches their default."""
-    defaults = RunConfig()
-    texts = {}
-    for part in dataclasses.fields(defaults):
-        settings = getattr(defaults, part.name)
-        explained = explain(type(settings))
-        for item in dataclasses.fields(settings):
-            key, text = f"{part.name}.{item.name}", explained.get(item.name, "")
-            default = json.dumps(getattr(settings, item.name))
-            texts[key] = text if key in _FLAGS else f"{text.removesuffix('.')} (default: {default})"
+    explained, texts = explain(type(settings)), {}
+    for item in dataclasses.fields(settings):
+        key, text = f"{part}.{item.name}", explained.get(item.name, "")
+        default = json.dumps(getattr(settings, item.name))
+        texts[key] = text if key in _FLAGS else f"{text.removesuffix('.')} (default: {default})"
     return texts
+
+
+def _model_groups():
+    """Return (title, `model.field` -> text) pairs: the backbones, then the settings that the same ones share."""
+    try:
+        registry = require_extra("lottery_train.models.registry", extra="train")
+        settings = {name: registry.load_backbone(name).Settings() for name in registry.BACKBONES}
+    except MissingExtraError as error:
+        return [("model settings", {"model.*": f"shown where torch is installed: {error.hint}"})]
+    users = {}
+    for name, each in settings.items():
+        for entry in _explanations("model", each).items():
+            if entry[0] != "model.backbone":
+                users.setdefault(entry, []).append(name)
+    groups = {}
+    for (key, text), names in users.items():
+        groups.setdefault(f"settings of {' and '.join(names)}, for --set", {})[key] = text
+    summaries = {name: inspect.getdoc(type(each)).splitlines()[0] for name, each in settings.items()}
+    meanings = "; ".join(f"{name}: {text.removesuffix('.')}" for name, text in summaries.items())
+    first = json.dumps(registry.FIRST_BACKBONE)
+    which = explain(next(type(each) for each in settings.values()))["backbone"].removesuffix(".")
+    return [("backbones, for --set", {"model.backbone": f"{which} [{meanings}] (default: {first})"}), *groups.items()]
 
 
 def _entries(texts):

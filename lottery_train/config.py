@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 
 from lottery_train.errors import ConfigError
 from lottery_train.settings import Settings, choice
+from runtime.errors import require_extra
 
 # What a ticket must beat; `lottery_train.controls` trains them.
 CONTROLS = {
@@ -33,6 +34,8 @@ class DataConfig(Settings):
         max_utterance_s: longer training utterances are skipped and counted.
     """
 
+    part = "data"
+
     corpus: str = "embedded"
     tokens: str = "char"
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
@@ -53,44 +56,22 @@ class DataConfig(Settings):
         self.require("max_utterance_s", self.max_utterance_s > 0, "more than 0")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig(Settings):
-    """The dense model, all blocks alike.
+class ModelConfig:
+    """The settings of a backbone: `ModelConfig(backbone="rnnt", joiner_width=256)` is that backbone's own dataclass.
 
-    Args:
-        num_blocks: Conformer blocks.
-        model_width: width of the residual stream, kept by every shrinking.
-        stem_width: channels between the two strided convolutions of the subsampling.
-        ff: neurons of each of a block's two feed-forward modules.
-        heads: attention heads of a block.
-        head_width: width of one attention head.
-        conv: channels of a block's convolution module.
-        conv_kernel: taps of the depthwise convolution, odd.
-        left_context_frames: encoder frames (40 ms) before a chunk that attention sees.
-        dropout: probability, one draw a channel and utterance.
+    Raises:
+        ConfigError: unknown backbone, or a value is of another type or out of range.
+        MissingExtraError: torch is not installed, which defines the backbones.
     """
 
-    num_blocks: int = 4
-    model_width: int = 128
-    stem_width: int = 64
-    ff: int = 448
-    heads: int = 4
-    head_width: int = 32
-    conv: int = 128
-    conv_kernel: int = 15
-    left_context_frames: int = 64
-    dropout: float = 0.1
+    def __new__(cls, **fields):
+        return cls.of(fields)(**fields)
 
-    def __post_init__(self):
-        self.check_types()
-        for name in ("num_blocks", "model_width", "stem_width", "ff", "heads", "head_width", "conv"):
-            self.require(name, getattr(self, name) >= 1, "at least 1")
-        self.require("conv_kernel", self.conv_kernel >= 1 and self.conv_kernel % 2, "a positive odd number")
-        reach = self.conv_kernel // 2
-        self.require(
-            "left_context_frames", self.left_context_frames >= reach, f"at least {reach}, half of model.conv_kernel"
-        )
-        self.require("dropout", 0 <= self.dropout < 1, "at least 0 and less than 1")
+    @staticmethod
+    def of(fields):
+        """Return the `ModelSettings` class that fields belong to: a backbone is named, or the first one is meant."""
+        registry = require_extra("lottery_train.models.registry", extra="train")
+        return registry.load_backbone(fields.get("backbone", registry.FIRST_BACKBONE)).Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +90,7 @@ class TrainConfig(Settings):
         chunk_frames: chunk lengths (40 ms frames) to draw from, one a batch.
         eval_chunk_frames: chunk length of every evaluation and of the export: 16 is 640 ms.
         join_probability: chance that an utterance is joined with another into one training example.
-        character_weight: share of the character loss half-way up the model, see `lottery_train.objective`.
+        character_weight: share of the character loss (CTC) half-way up the model, see `lottery_train.objective`.
         gain_db: loudness is varied by up to this much, either way.
         augmentation_loss: [high, low]: SpecAugment and joining ramp in as the best epoch's loss falls from high to
             low; from the start they keep CTC on its blank plateau for dozens of epochs.
@@ -119,6 +100,8 @@ class TrainConfig(Settings):
         precision: of the matrix products.
         seed: of weights, order and augmentation.
     """
+
+    part = "train"
 
     epochs: int = 40
     batch_s: float = 24.0
@@ -173,18 +156,20 @@ class SearchConfig(Settings):
         rate: share of the remaining weights that a round removes (the first round, where the rate decays).
         decay: factor on the rate, round by round (decaying forms).
         granularity: what is removed as a whole [weight: single weights; block:RxC: R outputs by C inputs, such as
-            block:1x4; unit: attention heads, feed-forward neurons and convolution channels, which
-            `lottery-export --structured` shrinks].
-        scope: which layers are pruned.
+            block:1x4; unit: attention heads, feed-forward neurons, convolution channels and LSTM units;
+            `lottery-export --structured` shrinks those of a Conformer].
+        scope: which layers are pruned beside LSTMs, which always are.
         criterion: what is removed first.
         rewind: where the weights of every level after the dense one start.
         rewind_steps: optimiser steps after which rewind `step` takes its rewind point.
         level_epochs: epochs of every level after the dense one; null is as many as the dense one has.
         can_remove_groups: whether a feed-forward, attention or convolution module may lose its last units too and go
             as a whole (granularity unit); otherwise the smallest ones set a floor to the density.
-        balances_kinds: whether heads, neurons and channels are each pruned at the same rate (granularity unit), not
-            ranked together: heads seldom rank low, yet cost more time than their weights tell.
+        balances_kinds: whether heads, neurons, channels and LSTM units are each pruned at the same rate (granularity
+            unit), not ranked together: heads seldom rank low, yet cost more time than their weights tell.
     """
+
+    part = "search"
 
     rounds: int = 6
     schedule: str = choice(
@@ -246,7 +231,7 @@ class RunConfig:
     """A whole run: data, model, training, search."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: Settings = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
@@ -263,6 +248,8 @@ class RunConfig:
         """
         parts = {item.name: item.default_factory for item in fields(cls)}
         _check_names(cls, value, known=parts)
+        model = value.get("model")
+        parts["model"] = ModelConfig.of(model if isinstance(model, dict) else {})
         for name, part in value.items():
             _check_names(parts[name], part, known=[item.name for item in fields(parts[name])])
         return cls(**{name: parts[name](**part) for name, part in value.items()})

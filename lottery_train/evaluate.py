@@ -1,7 +1,4 @@
-"""Word and character error rate, with a bootstrap interval over utterances.
-
-Shapes: B batch, T encoder frames, V symbols.
-"""
+"""Word and character error rate, with a bootstrap interval over utterances."""
 
 from dataclasses import asdict, dataclass
 
@@ -10,7 +7,6 @@ import numpy as np
 import torch
 
 from lottery_train.batching import collate, pack
-from runtime.ctc import greedy_ctc
 
 NUM_RESAMPLES = 2000
 
@@ -22,7 +18,7 @@ class Score:
     Args:
         wer, cer: errors over reference words, characters.
         wer_interval: 95 % percentile bootstrap over utterances.
-        loss: mean CTC loss a symbol.
+        loss: mean loss a symbol.
         num_utterances, num_words: size of the split.
         word_errors, word_counts: of every utterance, in the split's order: what paired comparisons need.
     """
@@ -81,7 +77,7 @@ def recognise(model, dataset, *, tokenizer, encode, chunk, batch_s=60.0, device=
     Every chunk that holds a frame of the utterance or of its tail padding is decoded, as the runtime does.
 
     Returns:
-        (texts, loss): one str for each utterance in order, and the mean CTC loss a symbol.
+        (texts, loss): one str for each utterance in order, and the mean loss a symbol.
     """
     was_training = model.training
     model.eval()
@@ -91,19 +87,11 @@ def recognise(model, dataset, *, tokenizer, encode, chunk, batch_s=60.0, device=
     texts, loss, symbols = [""] * len(dataset), 0.0, 0
     for examples in batches:
         batch = collate(dataset, examples, encode=encode, chunk=chunk).to(device)
-        logprobs_BTV = model(batch.features_BTF, chunk=chunk)
-        losses = torch.nn.functional.ctc_loss(
-            logprobs_BTV.transpose(0, 1),
-            batch.targets.ids_BU,
-            batch.input_lengths,
-            batch.targets.lengths,
-            reduction="none",
-            zero_infinity=True,
-        )
+        outputs, _ = model.outputs(batch)
+        losses = model.losses(outputs, batch)
         loss, symbols = loss + losses.sum().item(), symbols + batch.targets.lengths.sum().item()
-        for row, ((place, _),) in enumerate(examples):
-            logprobs_TV = logprobs_BTV[row, : batch.input_lengths[row]].cpu().numpy()
-            texts[place] = tokenizer.decode(greedy_ctc(logprobs_TV, blank=tokenizer.blank).ids)
+        for ((place, _),), ids in zip(examples, model.decode(outputs, batch), strict=True):
+            texts[place] = tokenizer.decode(ids)
     model.train(was_training)
     return texts, loss / max(symbols, 1)
 

@@ -35,6 +35,20 @@ def an4_unstructured():
     return RunConfig(data=data, train=train, search=search)
 
 
+def an4_cnn_lstm():
+    """AN4, CNN-LSTM-CTC in the manner of DeepSpeech 2, one direction, so that it could stream; single weights."""
+    data, train = _an4_dense()
+    search = SearchConfig(rounds=6, rate=0.36, rewind="learning-rate", level_epochs=12)
+    return RunConfig(data=data, model=ModelConfig(backbone="cnn-lstm"), train=train, search=search)
+
+
+def an4_rnnt():
+    """AN4, RNN-Transducer: a streaming Conformer, a predictor of two symbols, a joiner; single weights."""
+    data, train = _an4_dense()
+    search = SearchConfig(rounds=6, rate=0.36, rewind="learning-rate", level_epochs=12)
+    return RunConfig(data=data, model=ModelConfig(backbone="rnnt"), train=train, search=search)
+
+
 def mini_librispeech():
     """Mini LibriSpeech, five hours of read English; its official download is found by name."""
     return RunConfig(
@@ -69,6 +83,8 @@ def shipped():
 
 PRESETS = {
     "an4": an4,
+    "an4-cnn-lstm": an4_cnn_lstm,
+    "an4-rnnt": an4_rnnt,
     "an4-unstructured": an4_unstructured,
     "embedded": embedded,
     "mini_librispeech": mini_librispeech,

@@ -43,7 +43,7 @@ class Run:
         return self.out / f"level_{level:02d}"
 
     def dense_config(self):
-        """Return the ConformerConfig of level 0."""
+        """Return the config of level 0."""
         return dense_config(self.config.model, vocab_size=len(self.speech.tokenizer))
 
     def pruning(self, model, *, criterion=None):

@@ -107,7 +107,7 @@ def train_ticket(
     """Train one mask from one start and write its ticket; a finished ticket is left alone.
 
     Args:
-        config: ConformerConfig of the model.
+        config: of the model.
         name: `ticket`, or the name of the control.
         seed_offset: added to the seed of the drawn weights (a control with other weights).
         keeps_rewind_point: whether this training writes the run's rewind point.
@@ -186,12 +186,16 @@ def _origin(ticket):
 
 
 def adopt_weights(model, ticket):
-    """Copy a ticket's parameters into a model where names and shapes agree; a head of other tokens stays as it is.
+    """Copy a ticket's parameters into a model where names and shapes agree; what belongs to the tokens stays as it is.
 
     Raises:
         ConfigError: nothing agrees.
     """
-    adopted = {name: ticket.weights.get(name) for name, _ in model.named_parameters() if not name.startswith("head.")}
+    adopted = {
+        name: ticket.weights.get(name)
+        for name, _ in model.named_parameters()
+        if not name.startswith(model.token_prefixes)
+    }
     shapes = {name: value.shape for name, value in model.named_parameters()}
     fitting = {name: value for name, value in adopted.items() if value is not None and value.shape == shapes[name]}
     if not fitting:

@@ -15,10 +15,16 @@ _MANY = {int: "integers", float: "finite numbers", str: "texts"}
 
 
 class Settings:
-    """Base of a frozen dataclass of settings, `NameConfig`; messages call its fields `name.field`.
+    """Base of a frozen dataclass of settings, one part of a run's; messages call its fields `part.field`.
 
     A field whose metadata holds `choices` (see `choice`) takes nothing else.
     """
+
+    part = ""
+
+    def variant(self, changes):
+        """Return the settings that changes (field -> text) start from: these, unless a field decides about others."""
+        return self
 
     def check_types(self):
         """Bring every value into the form its annotation names: lists become tuples, integers become numbers.
@@ -40,10 +46,9 @@ class Settings:
     def require(self, name, is_good, expected):
         """Raise the ConfigError that names a field, its value and what is expected, unless the value is good."""
         if not is_good:
-            part = type(self).__name__.removesuffix("Config").lower()
             value = getattr(self, name)
             shown = list(value) if isinstance(value, tuple) else value
-            raise ConfigError(f"{part}.{name} is {shown!r}, expected {expected}")
+            raise ConfigError(f"{self.part}.{name} is {shown!r}, expected {expected}")
 
 
 def choice(default, meanings):
@@ -57,17 +62,26 @@ def choice(default, meanings):
 
 
 def explain(cls):
-    """Return field -> what its docstring says about it, with its choices; {} where Python strips docstrings."""
+    """Return field -> what docstrings say, those of bases too, with its choices; {} where Python strips them."""
+    found = {}
+    for base in reversed(cls.__mro__):
+        if dataclasses.is_dataclass(base):
+            found |= _arguments(base)
+    for item in dataclasses.fields(cls):
+        if item.name in found and "choices" in item.metadata:
+            meanings = "; ".join(f"{name}: {meaning}" for name, meaning in item.metadata["choices"].items())
+            found[item.name] = f"{found[item.name].rstrip('.')} [{meanings}]"
+    return found
+
+
+def _arguments(cls):
+    """Return field -> text of one class's docstring."""
     _, _, arguments = inspect.cleandoc(cls.__doc__ or "").partition("Args:\n")
     found, name = {}, None
     for line in textwrap.dedent(arguments).splitlines():
         if not line.startswith(" "):
             name, _, line = line.partition(":")
         found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-    for item in dataclasses.fields(cls):
-        if item.name in found and "choices" in item.metadata:
-            meanings = "; ".join(f"{name}: {meaning}" for name, meaning in item.metadata["choices"].items())
-            found[item.name] = f"{found[item.name].rstrip('.')} [{meanings}]"
     return found
 
 
@@ -90,6 +104,13 @@ def with_settings(config, changes):
     Raises:
         ConfigError: unknown setting, or a value that is of another type or out of range.
     """
+    texts = {}
+    for key, text in changes.items():
+        part, _, name = key.partition(".")
+        texts.setdefault(part, {})[name] = text
+    parts = {part.name: getattr(config, part.name) for part in dataclasses.fields(config)}
+    parts = {name: part.variant(texts.get(name, {})) for name, part in parts.items()}
+    config = dataclasses.replace(config, **parts)
     known = setting_types(config)
     parts = {}
     for key, text in changes.items():

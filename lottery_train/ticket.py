@@ -6,14 +6,15 @@ siblings. Nothing in it depends on when or how fast it was trained: equal traini
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
 
 from lottery_train.checkpoint import read_safetensors
 from lottery_train.errors import ConfigError, TicketError
-from lottery_train.models.config import ConformerConfig
-from lottery_train.models.conformer import Conformer
+from lottery_train.models.build import make_model
+from lottery_train.models.registry import config_from_json, config_to_json
 from lottery_train.pruning import Mask
 from runtime.errors import LotteryError
 from runtime.files import atomic_directory, read_json, sha256_file, write_atomic, write_json
@@ -30,7 +31,7 @@ class Ticket:
     Args:
         folder: where it lies.
         record: content of ticket.json.
-        config: ConformerConfig, dense widths.
+        config: of the backbone that the record names; dense widths.
         weights: name -> float32 tensor, masked.
         mask: Mask; empty for a dense model.
         tokenizer: Tokenizer.
@@ -38,7 +39,7 @@ class Ticket:
 
     folder: Path
     record: dict
-    config: ConformerConfig
+    config: Any
     weights: dict[str, torch.Tensor]
     mask: Mask
     tokenizer: Tokenizer
@@ -55,7 +56,7 @@ class Ticket:
 
     def build_model(self):
         """Return the masked model, ready for evaluation."""
-        model = Conformer(self.config)
+        model = make_model(self.config)
         model.load_state_dict(self.weights)
         return model.eval()
 
@@ -76,7 +77,7 @@ def save_ticket(folder, *, config, weights, mask, tokenizer, record):
         write_atomic(
             partial / "weights.safetensors", save({name: value.contiguous() for name, value in weights.items()})
         )
-        parameters = dict(Conformer(config).named_parameters())
+        parameters = dict(make_model(config).named_parameters())
         num_weights = sum(parameter.numel() for parameter in parameters.values())
         files = {
             name: {"sha256": sha256_file(partial / name), "bytes": (partial / name).stat().st_size} for name in _FILES
@@ -94,7 +95,7 @@ def save_ticket(folder, *, config, weights, mask, tokenizer, record):
                     "num_nonzeros": sum(int(weights[name].count_nonzero()) for name in parameters),
                     "bytes": sum(entry["bytes"] for entry in files.values()),
                 },
-                "model": {"backbone": "conformer", **config.to_json()},
+                "model": config_to_json(config),
                 "tokens": list(tokenizer.symbols),
                 "files": files,
             },
@@ -123,7 +124,7 @@ def load_ticket(folder):
         )
     try:
         _check_files(folder, record["files"])
-        config = ConformerConfig.from_json({k: v for k, v in record["model"].items() if k != "backbone"})
+        config = config_from_json(record["model"])
         tokenizer = Tokenizer(tuple(record["tokens"]))
         if not isinstance(record["level"], int) or not isinstance(record["chunk_frames"], int):
             raise ValueError("level and chunk_frames must be integers")
@@ -157,7 +158,7 @@ def _check_files(folder, files):
 
 def _check_weights(path, weights, config):
     with torch.device("meta"):
-        expected = {name: tuple(value.shape) for name, value in Conformer(config).state_dict().items()}
+        expected = {name: tuple(value.shape) for name, value in make_model(config).state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if found != expected:
         name = next(iter(sorted(set(found.items()) ^ set(expected.items()))))[0]

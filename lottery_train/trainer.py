@@ -23,7 +23,6 @@ from lottery_train.distributed import has_fast_bfloat16
 from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.learning_rate import learning_rate
-from lottery_train.objective import CtcObjective
 from lottery_train.position import Position
 from runtime.files import write_atomic
 
@@ -35,7 +34,7 @@ class Trainer:
     """Train a model in a working folder.
 
     Args:
-        model: on the process's device, holding the first weights.
+        model: Backbone on the process's device, holding the first weights.
         speech: `lottery_train.speech.Speech`: datasets and how their texts are spelled.
         config: TrainConfig.
         folder: working folder: checkpoints live here until the training is done.
@@ -65,8 +64,8 @@ class Trainer:
         self.folder, self.epochs, self.metrics, self.label = Path(folder), epochs, metrics, label
         self.mask = mask.to(process.device) if mask is not None else None
         self.rewind_step, self.rewind_path = rewind_step, rewind_path
-        self.objective = CtcObjective(
-            model, num_characters=len(speech.characters), character_weight=config.character_weight, seed=config.seed
+        self.objective = model.objective(
+            num_characters=len(speech.characters), character_weight=config.character_weight, seed=config.seed
         ).to(process.device)
         self._last_wer = "-"
         self.optimizer = torch.optim.AdamW(

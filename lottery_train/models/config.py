@@ -1,8 +1,9 @@
-"""The shape of an acoustic model, with the widths of every layer: a shrunk model is just another config."""
+"""The shape of a Conformer, with the widths of every layer: a shrunk model is just another config."""
 
 from dataclasses import asdict, dataclass, replace
 
 from lottery_train.errors import ConfigError
+from lottery_train.models.backbone import require_dropout, require_positive, scaled_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +25,10 @@ class BlockWidths:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConformerConfig:
-    """A streaming Conformer-CTC.
+class ConformerEncoderConfig:
+    """A streaming Conformer without the layer that names symbols.
 
     Args:
-        vocab_size: symbols, the CTC blank (index 0) among them.
         num_mels: feature bins a frame.
         stem_width: channels between the two strided convolutions of the subsampling.
         model_width: width of the residual stream, kept by every shrinking.
@@ -43,7 +43,6 @@ class ConformerConfig:
         ConfigError: a value is out of range.
     """
 
-    vocab_size: int
     num_mels: int = 80
     stem_width: int = 64
     model_width: int = 128
@@ -55,16 +54,12 @@ class ConformerConfig:
     dropout: float = 0.1
 
     def __post_init__(self):
-        positive = ("vocab_size", "num_mels", "stem_width", "model_width", "head_width", "max_chunk_frames")
-        for name in positive:
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected a positive integer")
+        require_positive(self, "num_mels", "stem_width", "model_width", "head_width", "max_chunk_frames")
         if self.conv_kernel < 1 or self.conv_kernel % 2 == 0:
             raise ConfigError(f"conv_kernel is {self.conv_kernel}, expected a positive odd number")
         if self.left_context_frames < self.conv_reach:
             raise ConfigError(f"left_context_frames is {self.left_context_frames}, expected at least {self.conv_reach}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout is {self.dropout}, expected a value in [0, 1)")
+        require_dropout(self)
         for number, widths in enumerate(self.blocks):
             if min(widths.ff1, widths.heads, widths.conv, widths.ff2) < 0 or widths.conv > widths.conv_norm:
                 raise ConfigError(f"blocks[{number}] holds impossible widths: {widths}")
@@ -107,3 +102,36 @@ class ConformerConfig:
     def with_blocks(self, blocks):
         """Return the same model with other block widths."""
         return replace(self, blocks=tuple(blocks))
+
+    def scaled(self, factor):
+        """Return the dense config of the same depth whose widths are `factor` of these: a control of another size.
+
+        Feed-forward, convolution and model widths are multiples of 8.
+        """
+        first = self.blocks[0]
+        ff, conv = scaled_width(first.ff1, factor), scaled_width(first.conv_norm, factor)
+        widths = BlockWidths(ff1=ff, heads=first.heads, conv=conv, ff2=ff, conv_norm=conv)
+        return replace(
+            self,
+            blocks=(widths,) * len(self.blocks),
+            model_width=scaled_width(self.model_width, factor),
+            stem_width=scaled_width(self.stem_width, factor),
+            head_width=scaled_width(self.head_width, factor, step=4),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConformerConfig(ConformerEncoderConfig):
+    """A streaming Conformer-CTC: the encoder's fields, and
+
+    Args:
+        vocab_size: symbols, the CTC blank (index 0) among them.
+    """
+
+    backbone = "conformer"
+
+    vocab_size: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_positive(self, "vocab_size")

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from lottery_train.cli import main
-from lottery_train.config import CONTROLS, RunConfig
+from lottery_train.config import CONTROLS, DataConfig, RunConfig, SearchConfig, TrainConfig
 from lottery_train.corpora import IMPORTERS
+from lottery_train.models import BACKBONES, load_backbone
 from lottery_train.presets import PRESETS
 from lottery_train.settings import setting_types
 
@@ -113,9 +114,14 @@ def test_help_explains_every_setting_preset_control_and_importer(capsys):
 
 
 def test_every_setting_has_a_text():
-    from lottery_train.arguments import _explanations
+    from lottery_train.arguments import _explanations, _model_groups
 
-    assert [key for key, text in _explanations().items() if not text or text.startswith(" (default")] == []
+    parts = {"data": DataConfig(), "train": TrainConfig(), "search": SearchConfig()}
+    texts = [*parts.items(), *(("model", load_backbone(name).Settings()) for name in BACKBONES)]
+    texts = [entry for part, settings in texts for entry in _explanations(part, settings).items()]
+    assert [key for key, text in texts if not text or text.startswith(" (default")] == []
+    shown = {(key, text) for _, entries in _model_groups() for key, text in entries.items()}
+    assert {entry for entry in texts if entry[0].startswith("model.") and entry[0] != "model.backbone"} <= shown
 
 
 @pytest.mark.parametrize(

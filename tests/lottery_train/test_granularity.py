@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from lottery_train.config import ModelConfig
 from lottery_train.errors import ConfigError
+from lottery_train.models import build_model
 from lottery_train.models.config import ConformerConfig
 from lottery_train.models.conformer import Conformer
 from lottery_train.pruning import (
@@ -257,6 +259,30 @@ def test_layerwise_units_are_ranked_in_the_group_of_their_first_tensor(model):
     *_, after = _rounds(weights, granularity, names=names, levels=[1], schedule=schedule)
     # Half of the largest unit (a head) in each of three groups.
     assert abs(after.num_kept - 0.8 * mask.num_weights) <= 3 * 4 * 4 * 16 / 2
+
+
+@pytest.mark.parametrize("balances_kinds", [False, True])
+def test_a_weight_of_two_units_costs_the_first_that_leaves(balances_kinds):
+    """Rows and columns of recurrent matrices cross: whatever leaves, lowest first, is what the mask loses."""
+    settings = ModelConfig(
+        backbone="cnn-lstm", cnn_channels=(8, 16), lstm_layers=2, lstm_width=24, is_bidirectional=True
+    )
+    lstm = build_model(settings.config(vocab_size=7), seed=0)
+    weights = {name: value.detach() for name, value in lstm.named_parameters()}
+    names = prunable_names(lstm, scope="pointwise")
+    granularity = UnitGranularity(groups=lstm.unit_groups(), balances_kinds=balances_kinds)
+    mask = granularity.dense_mask(weights, names=names)
+    cells = granularity.cells(Magnitude().scores(weights, mask), mask, names=names, pool="energy")
+    assert cells.num_weights == cells.num_dense == mask.num_kept
+    order = cells.scores.argsort(stable=True)
+    for count in range(0, len(order), 3):
+        removed = torch.zeros(len(order), dtype=torch.bool)
+        removed[order[:count]] = True
+        left = mask.clone()
+        granularity.carve(left, cells, removed=removed)
+        assert mask.num_kept - left.num_kept == int(cells.costs[removed].sum())
+    again = granularity.cells(Magnitude().scores(weights, left), left, names=names, pool="energy")
+    assert (again.num_weights, again.num_dense) == (left.num_kept, mask.num_kept)
 
 
 def test_unit_groups_that_do_not_fit_are_refused(model):

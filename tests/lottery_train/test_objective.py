@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from lottery_train.batching import Batch, Targets
-from lottery_train.objective import CtcObjective
 from tests.lottery_train.tiny import random_model, tiny_config
 
 
@@ -24,7 +23,7 @@ def make_batch():
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_the_loss_is_the_weighted_mean_a_symbol(weight):
     model, batch = random_model(tiny_config()), make_batch()
-    objective = CtcObjective(model, num_characters=4, character_weight=weight, seed=0)
+    objective = model.objective(num_characters=4, character_weight=weight, seed=0)
     loss, characters = objective(batch)
     logprobs, hidden = model(batch.features_BTF, chunk=8, tap=1)
     heads = (logprobs, F.log_softmax(objective.character_head(hidden), -1))
@@ -43,14 +42,14 @@ def test_the_loss_is_the_weighted_mean_a_symbol(weight):
 
 def test_the_character_loss_reaches_the_lower_blocks_only():
     model, batch = random_model(tiny_config()), make_batch()
-    CtcObjective(model, num_characters=4, character_weight=1.0, seed=0)(batch)[0].backward()
+    model.objective(num_characters=4, character_weight=1.0, seed=0)(batch)[0].backward()
     assert model.blocks[0].ff1.up.weight.grad.abs().sum() > 0
     assert model.blocks[1].ff1.up.weight.grad.abs().sum() == 0
     assert model.head.weight.grad.abs().sum() == 0
 
 
 def test_bfloat16_is_near_float32():
-    objective = CtcObjective(random_model(tiny_config()), num_characters=4, character_weight=0.3, seed=0)
+    objective = random_model(tiny_config()).objective(num_characters=4, character_weight=0.3, seed=0)
     exact, rounded = objective(make_batch())[0], objective(make_batch(), autocast_dtype=torch.bfloat16)[0]
     # bfloat16 keeps 8 bits of mantissa; a few layers leave about a percent.
     torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0)

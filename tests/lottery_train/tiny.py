@@ -6,7 +6,7 @@ import torch
 
 from lottery_train.config import DataConfig, ModelConfig, RunConfig, SearchConfig, TrainConfig
 from lottery_train.corpora import Utterance, write_manifest
-from lottery_train.models import Conformer, ConformerConfig
+from lottery_train.models import ConformerConfig, make_model
 
 RATE_HZ = 16000
 # Each word is a tone of its own: a model of a few thousand weights learns them in seconds.
@@ -33,14 +33,20 @@ def tiny_config(**fields):
 
 
 def random_model(config, *, seed=0):
-    """Return a model in which nothing is zero or one by default: biases, gains and statistics are drawn too."""
+    """Return a Conformer in which nothing is zero or one by default: biases, gains and statistics are drawn too."""
+    return drawn_model(config, seed=seed)
+
+
+def drawn_model(config, *, seed=0, num_mels=None):
+    """Return the same of any backbone; `num_mels` where the config itself has none."""
     torch.manual_seed(seed)
-    model = Conformer(config).eval()
+    model = make_model(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
-    model.set_normalisation(mean=np.full(config.num_mels, -8.0), deviation=np.full(config.num_mels, 3.0))
+    num_mels = num_mels or config.num_mels
+    model.set_normalisation(mean=np.full(num_mels, -8.0), deviation=np.full(num_mels, 3.0))
     return model
 
 
@@ -64,22 +70,24 @@ def write_tones(folder, *, num_train=24, num_dev=4, num_test=4, seed=0):
     return folder
 
 
-def tiny_run(**search):
+_TINY_CONFORMER = {
+    "num_blocks": 2, "model_width": 16, "stem_width": 8, "ff": 24, "heads": 2, "head_width": 8, "conv": 16,
+    "conv_kernel": 7, "left_context_frames": 16,
+}  # fmt: skip
+_TINY_LSTM = {"cnn_channels": (4, 8), "lstm_layers": 2, "lstm_width": 16}
+_TINY_JOINER = {"embedding_width": 8, "predictor_width": 16, "joiner_width": 16}
+TINY_MODELS = {
+    "cnn-lstm": _TINY_LSTM,
+    "conformer": _TINY_CONFORMER,
+    "rnnt": _TINY_CONFORMER | _TINY_LSTM | _TINY_JOINER,
+}
+
+
+def tiny_run(*, backbone="conformer", **search):
     """Return the settings of a run on the tone corpus that takes a second or two a level."""
     return RunConfig(
         data=DataConfig(corpus="tones", speeds=(1.0,)),
-        model=ModelConfig(
-            num_blocks=2,
-            model_width=16,
-            stem_width=8,
-            ff=24,
-            heads=2,
-            head_width=8,
-            conv=16,
-            conv_kernel=7,
-            left_context_frames=16,
-            dropout=0.1,
-        ),
+        model=ModelConfig(backbone=backbone, **TINY_MODELS.get(backbone, {}), dropout=0.1),
         train=TrainConfig(
             epochs=3,
             batch_s=6.0,

@@ -1,0 +1,91 @@
+"""What a backbone is: an acoustic model that trainer, search, controls and tickets know nothing particular about.
+
+A backbone is one file with a settings dataclass, a frozen config and a module, and one line in `registry.py`.
+Shapes: B batch, T encoder frames, D width of the layer half-way up.
+"""
+
+from dataclasses import dataclass, fields
+
+from torch import nn
+
+from lottery_train.errors import ConfigError
+from lottery_train.objective import Objective
+from lottery_train.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Settings):
+    """The dense model, as a person sets it; a subclass adds its sizes and its own name as the default of `backbone`.
+
+    Args:
+        backbone: which network; another one starts from its own defaults, and has settings of its own.
+    """
+
+    part = "model"
+
+    backbone: str
+
+    def __post_init__(self):
+        self.check_types()
+        own = next(item.default for item in fields(self) if item.name == "backbone")
+        self.require("backbone", self.backbone == own, own)
+
+    def config(self, *, vocab_size):
+        """Return the config of the dense model."""
+        raise NotImplementedError
+
+    def variant(self, changes):
+        """Return the defaults of another backbone where the changes name one, or these settings."""
+        from lottery_train.models.registry import load_backbone
+
+        name = changes.get("backbone", self.backbone)
+        return self if name == self.backbone else load_backbone(name).Settings()
+
+
+class Backbone(nn.Module):
+    """Base of every acoustic model; built from its config alone: `Model(config)`.
+
+    A subclass names its `Settings` (a ModelSettings) and its `Config`, and defines `set_normalisation(mean=,
+    deviation=)`, `unit_groups()`, `hidden_width`, and the three methods below. A config is a frozen dataclass with the
+    widths of every layer: `backbone` (the name in the registry), `vocab_size`, `to_json()`, `from_json(value)`, and
+    `scaled(factor)`, the dense config of another size.
+    """
+
+    Settings, Config = None, None
+    # Parameters that belong to the tokens: another corpus's ticket does not replace them.
+    token_prefixes = ("head.",)
+
+    def outputs(self, batch):
+        """Return what loss and decoding need, and the layer half-way up: (B, T, D). May run in bfloat16."""
+        raise NotImplementedError
+
+    def losses(self, outputs, batch):
+        """Return float32 (B,): negative log-likelihood of each utterance's targets; 0 where they do not fit."""
+        raise NotImplementedError
+
+    def decode(self, outputs, batch):
+        """Return the most likely symbols of each utterance, found greedily: list of lists of ids."""
+        raise NotImplementedError
+
+    def objective(self, *, num_characters, character_weight, seed):
+        """Return the module that a training minimises: (batch, autocast_dtype=) -> (loss, character loss)."""
+        return Objective(self, num_characters=num_characters, character_weight=character_weight, seed=seed)
+
+
+def require_positive(config, *names):
+    """Raise ConfigError unless the fields of a config are integers of at least 1."""
+    for name in names:
+        value = getattr(config, name)
+        if type(value) is not int or value < 1:
+            raise ConfigError(f"{name} is {value!r}, expected a positive integer")
+
+
+def require_dropout(config):
+    """Raise ConfigError unless a config's dropout is a probability below 1."""
+    if not isinstance(config.dropout, int | float) or not 0 <= config.dropout < 1:
+        raise ConfigError(f"dropout is {config.dropout!r}, expected a value in [0, 1)")
+
+
+def scaled_width(width, factor, *, step=8):
+    """Return `factor` of a width, rounded to a multiple of `step` and at least one."""
+    return max(step, round(width * factor / step) * step)
