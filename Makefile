@@ -12,7 +12,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 
 help:
 	@echo "make demo   train on the embedded corpus, find tickets, export, transcribe, measure latency"
-	@echo "make web BUNDLE=DIR   serve the page that recognises speech in the browser"
+	@echo "make web    serve the page that recognises speech in the browser; BUNDLE=DIR takes another recogniser"
 	@echo "make test   run every test"
 	@echo "make lint   run ruff"
 	@echo "make setup  make $(VENV) with everything installed"

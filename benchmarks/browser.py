@@ -31,6 +31,7 @@ from runtime.files import sha256_file
 from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, Manifest
 from runtime.options import create_parser, positive_int
 from runtime.recognizer import Recognizer
+from runtime.shipped import shipped_bundle
 from runtime.table import Table
 from tests.web.chromium import Chromium, find_chromium
 from tests.web.page import Page, delay, running, token_differences
@@ -264,7 +265,9 @@ def _main(argv):
         description="Compare the page of demo.web with the Python runtime; writes benchmarks/results/browser.json.",
         examples="  python -m benchmarks.browser bundles/an4 --data-dir ../shared/data",
     )
-    parser.add_argument("bundle", type=Path, help="directory that lottery-export wrote")
+    parser.add_argument(
+        "bundle", type=Path, nargs="?", help="directory that lottery-export wrote (default: the one that comes along)"
+    )
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="AN4, or a folder of corpora with it")
     parser.add_argument("--clips", type=positive_int, default=NUM_CLIPS, metavar="N", help="clips (%(default)s)")
     parser.add_argument(
@@ -276,17 +279,18 @@ def _main(argv):
     )
     parser.add_argument("--results", default=str(RESULTS), metavar="DIR", help="where browser.json goes")
     arguments = parser.parse_args(argv)
+    bundle = arguments.bundle or shipped_bundle()
     if find_chromium() is None:
         raise LotteryError("Chromium is not installed", hint="apt-get install chromium")
     clips = choose_clips(arguments.data_dir, count=arguments.clips)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        results = measure(arguments.bundle, clips=clips, num_microphone_clips=arguments.microphone_clips, folder=folder)
+        results = measure(bundle, clips=clips, num_microphone_clips=arguments.microphone_clips, folder=folder)
     summary = summarise(results)
     _print(results, summary)
     details = {
-        "bundle": relative(str(arguments.bundle)),
-        "manifest_sha256": sha256_file(arguments.bundle / MANIFEST_NAME),
+        "bundle": relative(str(bundle)),
+        "manifest_sha256": sha256_file(bundle / MANIFEST_NAME),
         "near_tie": NEAR_TIE,
         **results,
     }

@@ -39,7 +39,9 @@ def checkout_copy(tmp_path_factory):
     """Copy the checkout, so that build products never lie in it; none of them is copied either."""
     copy = copy_sources(tmp_path_factory.mktemp("source") / "copy")
     for name in ("benchmarks", "demo", "tests", "docs"):
-        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        shutil.copytree(
+            CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "node_modules")
+        )
     return copy
 
 

@@ -1,7 +1,7 @@
 """The recogniser in a browser, microphone, files and benchmark:
 
-    python -m demo.web BUNDLE                      http://localhost:8765/ on this machine
-    python -m demo.web BUNDLE --host 0.0.0.0 --cert cert.pem --key key.pem      for a phone in the same network
+    python -m demo.web [BUNDLE]                    http://localhost:8765/ on this machine
+    python -m demo.web [BUNDLE] --host 0.0.0.0 --cert cert.pem --key key.pem      for a phone in the same network
 
 Ctrl-C ends it. docs/browser.md tells more.
 """
@@ -14,16 +14,22 @@ from demo.web.vendor import runtime_files
 from runtime.command import run_command
 from runtime.errors import LotteryError
 from runtime.options import create_parser
+from runtime.shipped import shipped_bundle
 
 
 def _main(argv):
     parser = create_parser(
         "python -m demo.web",
         description="Serve the page that recognises speech in the browser with a bundle.",
-        examples="  python -m demo.web bundles/an4\n"
+        examples="  python -m demo.web\n  python -m demo.web bundles/an4\n"
         "  python -m demo.web bundles/an4 --host 0.0.0.0 --cert cert.pem --key key.pem",
     )
-    parser.add_argument("bundle", help="directory that lottery-export wrote")
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        nargs="?",
+        help="directory that lottery-export wrote (default: the recogniser that comes along)",
+    )
     parser.add_argument("--port", type=int, default=8765, help="default: %(default)s; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: the whole network (default: this machine alone)")
     parser.add_argument(
@@ -33,8 +39,9 @@ def _main(argv):
     arguments = parser.parse_args(argv)
     if arguments.key and not arguments.cert:
         raise LotteryError("--key without --cert", hint="give both; docs/browser.md has the openssl command")
+    bundle = arguments.bundle or shipped_bundle()
     # The bundle first: what is wrong with it should not wait for npm.
-    resources = page_resources() | bundle_resources(arguments.bundle) | runtime_resources(runtime_files())
+    resources = page_resources() | bundle_resources(bundle) | runtime_resources(runtime_files())
     server = PageServer(
         resources,
         host=arguments.host,

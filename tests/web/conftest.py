@@ -10,11 +10,10 @@ import pytest
 from demo.web.server import PageServer, bundle_resources, page_resources, runtime_resources
 from demo.web.vendor import installed_version, pinned_version, runtime_files
 from runtime.errors import LotteryError
+from runtime.shipped import shipped_bundle
 from tests.tiny_bundle import write_tiny_bundle
 from tests.web.chromium import Chromium, find_chromium
 from tests.web.page import running
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -45,12 +44,11 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def real_bundle():
-    """Return the folder of a bundle trained on AN4; skips visibly where there is none."""
-    given = os.environ.get("LOTTERY_BUNDLE")
-    found = [Path(given)] if given else sorted((CHECKOUT / "bundles").glob("an4*"))
-    if not found:
-        pytest.skip("no trained bundle: LOTTERY_BUNDLE is not set, and bundles/ has no an4*")
-    return found[0]
+    """Return the folder of a trained bundle: $LOTTERY_BUNDLE or the one that comes along; skips visibly without."""
+    try:
+        return Path(os.environ.get("LOTTERY_BUNDLE") or shipped_bundle())
+    except LotteryError as error:
+        pytest.skip(f"no trained bundle: LOTTERY_BUNDLE is not set, and {error}")
 
 
 @pytest.fixture(scope="session")
