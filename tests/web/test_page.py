@@ -189,6 +189,26 @@ def test_a_browser_that_cannot_record_at_16_khz(chromium, served, tiny, tmp_path
     assert token_differences(heard["ids"], expected.ids) <= 1
 
 
+def test_a_microphone_that_falls_silent(chromium, served, tmp_path):
+    path, duration_s = write_microphone(tmp_path / "clip.wav", speak("a"))
+    with chromium(microphone=path) as browser:
+        # what a phone does when somebody calls
+        browser.before_scripts(
+            "const contexts = []; const Plain = AudioContext; window.AudioContext = class extends Plain { "
+            "constructor(options) { super(options); contexts.push(this); } }; "
+            "window.interrupt = () => Promise.all(contexts.map((context) => context.suspend()));"
+        )
+        page = Page(browser, served.url)
+        page.open()
+        assert page.start_listening()["phase"] == "listening"
+        # behind its end the file is digital zero
+        browser.wait_for("document.getElementById('notice').innerText.includes('zeros')", timeout_s=duration_s + 20)
+        browser.evaluate("interrupt()")
+        heard = page.stop_listening()
+        assert heard["phase"] == "ready"
+        assert "".join(line["text"] for line in heard["lines"]) == "a"
+
+
 def test_without_permission(chromium, served):
     with chromium(has_permission=False) as browser:
         # headless: nobody to ask, so the answer is no

@@ -17,6 +17,13 @@ export const app = {
 let client = null;
 let microphone = null;
 let wakeLock = null;
+let stopTimer = null;
+let numSilentBlocks = 0;
+
+// The microphone's last block is there at once, or it never comes.
+const STOP_MS = 1000;
+// 20 ms each. No room is as quiet as digital zero.
+const SILENT_BLOCKS = 150;
 
 function enter(phase) {
   app.phase = phase;
@@ -61,7 +68,7 @@ async function listen() {
       port: channel.port1,
       deviceId: $("device").value,
       isProcessed: $("processed").checked,
-      onLevel: (level) => meter.add(level),
+      onLevel: showLevel,
       onLost: () => {
         showNotice({ message: "The microphone went away.", hint: "Connect it again and press Start." });
         stop();
@@ -73,6 +80,7 @@ async function listen() {
     return;
   }
   enter("listening");
+  numSilentBlocks = 0;
   $("source").textContent = microphone.label || "Microphone";
   keepAwake();
   listMicrophones().then((microphones) => showMicrophones(microphones, $("device").value));
@@ -87,6 +95,7 @@ async function listen() {
     microphone.stop();
     fail(error);
   }
+  clearTimeout(stopTimer);
   microphone = null;
   wakeLock?.release();
   enter("ready");
@@ -96,6 +105,16 @@ function stop() {
   if (app.phase !== "listening") return;
   enter("stopping");
   microphone.stop();
+  stopTimer = setTimeout(() => client.call("endListening", {}), STOP_MS);
+}
+
+function showLevel(level) {
+  meter.add(level);
+  numSilentBlocks = level.peak === 0 ? numSilentBlocks + 1 : 0;
+  if (numSilentBlocks === SILENT_BLOCKS) {
+    const hint = "Is it muted, or is another one meant? The settings have a choice.";
+    showNotice({ message: "The microphone delivers nothing but zeros.", hint }, { isError: false });
+  }
 }
 
 function showNews({ finals, partial, figures }) {

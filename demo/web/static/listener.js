@@ -48,6 +48,11 @@ export class Listener {
     }
   }
 
+  /** Take no more: what waits is still recognised. */
+  end() {
+    this.#take(null);
+  }
+
   #take(block) {
     if (block === null) {
       this.#isEnded = true;

@@ -11,6 +11,7 @@ const BUNDLE_URL = new URL("../bundle/", import.meta.url);
 let ort = null;
 let recognizer = null;
 let description = null;
+let listener = null;
 
 const methods = {
   /** Load the bundle; once in the life of a worker, because the runtime's threads cannot be changed. */
@@ -28,7 +29,13 @@ const methods = {
 
   /** Turn what a microphone's port delivers into lines until it ends. */
   listen({ port, sampleRateHz }, tell) {
-    return new Listener(port, { recognizer, sampleRateHz, onEvent: tell }).run();
+    listener = new Listener(port, { recognizer, sampleRateHz, onEvent: tell });
+    return listener.run();
+  },
+
+  /** End what listens, where its port will not: a phone may stop the sound's thread in the middle. */
+  async endListening() {
+    listener?.end();
   },
 
   /** Recognise a whole clip. */
