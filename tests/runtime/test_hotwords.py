@@ -90,7 +90,7 @@ def test_a_boost_turns_a_near_miss_into_the_hotword_and_leaves_the_rest(text):
     logprobs_TV = peaked_lattice(frames, vocab_size=6, probability=0.8)
     for at, id in enumerate(ids):
         if heard[at] != id:
-            logprobs_TV[2 * at, [id, heard[at]]] = np.log([0.3, 0.6])
+            logprobs_TV[2 * at, [id, heard[at]]] = np.log([0.35, 0.55])
     plain = run_search(BeamDecoder(), logprobs_TV, tokenizer=CHARACTERS).best(is_final=True)
     assert CHARACTERS.decode(plain.ids) == text.replace("b", "d")
     decoder = BeamDecoder(scorers=(Hotwords(["cab"]),))
@@ -100,7 +100,7 @@ def test_a_boost_turns_a_near_miss_into_the_hotword_and_leaves_the_rest(text):
 
 
 def test_a_favoured_symbol_is_tried_though_it_is_improbable():
-    # 12 nats below the best symbol, beyond the margin of 10; the phrase adds 3 * 6.
+    # 12 nats below the best symbol, beyond the margin; the phrase adds 3 * 6.
     logprobs_TV = np.full((3, 6), -14.0, np.float32)
     logprobs_TV[[0, 1, 2], [2, 5, 4]] = -1e-5
     logprobs_TV[1, 3] = -12.0
