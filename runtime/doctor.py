@@ -76,21 +76,22 @@ def record(microphone, *, seconds=RECORD_S):
     Raises:
         DeviceError: it does not open, or vanished.
     """
-    heard, begin_s, now_s = [], None, 0.0
+    heard, begin_s, arrived_s = [], None, 0.0
     with microphone:
         for block in microphone.blocks():
-            now_s = time.monotonic()
-            # The time that a device takes to wake up is not a fault of its clock.
+            # What waits behind the block came since: a program that is late is not a fault of the device's clock.
+            arrived_s = time.monotonic() - microphone.behind_s
+            # Nor is the time that a device takes to wake up.
             if begin_s is None:
-                begin_s = now_s
+                begin_s = arrived_s
             else:
                 heard.append(block)
-            if microphone.is_lost or now_s - begin_s >= seconds:
+            if microphone.is_lost or arrived_s - begin_s >= seconds:
                 break
     return Sample(
         samples=np.concatenate([np.zeros(0, np.float32), *heard]),
         sample_rate_hz=microphone.sample_rate_hz,
-        wall_s=now_s - (begin_s or 0.0),
+        wall_s=arrived_s - (begin_s or 0.0),
         num_overflows=microphone.num_overflows,
         dropped_s=microphone.dropped_s,
     )

@@ -5,8 +5,6 @@ Three minutes of audio by default; LOTTERY_SOAK_S=3600 makes it an hour, which t
 
 import os
 
-import pytest
-
 from tests.live.soak import PERIOD_S, soak, tone_clip
 
 
@@ -19,10 +17,12 @@ def test_the_last_minute_is_like_the_first(virtual_microphone, bundle, record_pr
     assert figures["lines"] == round(duration_s / PERIOD_S)
     assert (figures["text"], figures["wrong_lines"]) == ("cab bad", 0)
     assert (figures["dropped_samples"], figures["num_overflows"]) == (0, 0)
-    # A leak of one object a block would be 6,000 objects in three minutes; the allocator itself moves by tenths.
-    assert figures["rss_growth_mb"] < 1.0
+    # A leak of one block's samples would be 11 MB in three minutes. On a busy machine the queue fills up to 0.6 MB, and
+    # the allocator keeps what it has held: it moves in steps of half a megabyte.
+    assert figures["rss_growth_mb"] < 2.0
     # In audio time, so that no clock decides: a line is final as many samples after its last word as ever.
     assert figures["lag_first_s"] == figures["lag_last_s"]
     assert len(figures["lag_first_s"]) == 1
     assert len(figures["timeline"]) == min(60, figures["lines"] // 2)
-    assert figures["timeline"][-1]["heard_s"] == pytest.approx(duration_s, abs=PERIOD_S)
+    # The microphone was on before the first line, and behind the last.
+    assert duration_s - PERIOD_S < figures["timeline"][-1]["heard_s"] <= figures["audio_s"]

@@ -101,3 +101,41 @@ def test_what_is_judged_is_what_was_recorded():
     # The first block only starts the clock.
     assert np.array_equal(recording.samples, samples[480:])
     assert (recording.sample_rate_hz, recording.num_overflows, recording.dropped_s) == (RATE, 0, 0)
+
+
+class Clock:
+    """time.monotonic of a world that moves only when told to."""
+
+    now_s = 0.0
+
+    def monotonic(self):
+        return self.now_s
+
+
+class LateReader(Source):
+    """A device that delivers in time, to a program that takes its first block and its last ones late."""
+
+    def __init__(self, clock):
+        super().__init__("late", sample_rate_hz=RATE, block_s=0.1, queue_s=60.0)
+        self._clock, self._waiting_s = clock, 0.0
+
+    def _start(self):
+        pass
+
+    def blocks(self):
+        for number in range(100):
+            late_s = 0.6 if number == 0 or number > 45 else 0.0
+            self._clock.now_s, self._waiting_s = 0.1 * number + late_s, late_s
+            yield np.full(1600, 0.1, np.float32)
+
+    @property
+    def behind_s(self):
+        return self._waiting_s
+
+
+def test_a_program_that_is_late_is_not_a_fault_of_the_devices_clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("runtime.doctor.time", clock)
+    recording = record(LateReader(clock), seconds=4.95)
+    assert recording.wall_s == pytest.approx(5.0)
+    assert len(recording.samples) == 5 * RATE
