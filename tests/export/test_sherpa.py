@@ -2,9 +2,14 @@
 
 import difflib
 import random
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from lottery_train.corpora import load_audio, read_manifest
 from runtime.ctc import greedy_ctc
@@ -19,6 +24,7 @@ sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="PyPI sherpa-onnx is not
 
 SAMPLE_RATE_HZ = 16000
 BLOCK_SAMPLES = 1600
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "devices.md"
 # Real clips: pack, split, and how many of it.
 CLIPS = (
     ("an4", "test", 10),
@@ -135,3 +141,14 @@ def test_int8_runs_there_too(bundle):
     # A feature that differs in the last digit may round to another of 256 steps: an undecided frame can tip.
     assert difflib.SequenceMatcher(None, tokens, spoken(expected)).ratio() > 0.9
     assert len(tokens) > 40
+
+
+def test_the_guides_program_runs(bundle, tmp_path):
+    program = textwrap.dedent(GUIDE.read_text(encoding="utf-8").partition("In Python:\n")[2].partition("\n## ")[0])
+    clip = tmp_path / "clip.wav"
+    soundfile.write(clip, speech_like(4.0, seed=1), SAMPLE_RATE_HZ, subtype="FLOAT")
+    child = subprocess.run([sys.executable, "-c", program, bundle, clip], check=True, capture_output=True, text=True)
+    samples = np.concatenate([speech_like(4.0, seed=1), np.zeros(SAMPLE_RATE_HZ, np.float32)])
+    tokens, times = recognise_with_sherpa(bundle, samples, model="model.int8.onnx")
+    assert child.stdout.endswith(f"{tokens} {times}\n")
+    assert len(tokens) > 20
