@@ -129,8 +129,8 @@ class Manifest:
         created_by: program and version that wrote the bundle.
         chunk_frames, left_context, vocab_size: see Geometry.
         states: the model's recurrent inputs, in the order of the graph's inputs after `x`.
-        files: role -> FileEntry; `tokens` and `model` or `model_int8` always, `model_ort`, `model_ticket`, `parity`,
-            `card` if made.
+        files: role -> FileEntry; `tokens` and `model` or `model_int8` always, `model_ort`, `ort_operators`,
+            `model_ticket`, `parity`, `card` if made.
         engine: what `model_ticket` holds, None where there is none: {"precision": "fp32" or "int8", "target": kind of
             processor it is meant for, "formats": {name of a matrix: name of its format}}. Target and formats are for
             people: the file itself says how it is read.
