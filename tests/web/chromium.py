@@ -33,6 +33,7 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _FAKE_DEVICE, _FAKE_PERMISSION = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+_START_S = 30.0
 _END_S = 10.0
 
 
@@ -79,8 +80,20 @@ class Chromium:
             os.close(descriptor)
         self._buffer, self._next_id, self._events = b"", 0, collections.deque(maxlen=1000)
         self._session = None
-        (target,) = [info for info in self.call("Target.getTargets")["targetInfos"] if info["type"] == "page"]
-        attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        try:
+            self._attach()
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self):
+        """Take the browser's only page."""
+        deadline = time.monotonic() + _START_S
+        while not (pages := [info for info in self.call("Target.getTargets")["targetInfos"] if info["type"] == "page"]):
+            if time.monotonic() > deadline:
+                raise BrowserError("Chromium has no page")
+            time.sleep(0.02)
+        attached = self.call("Target.attachToTarget", targetId=pages[0]["targetId"], flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM"):
             self.call(f"{domain}.enable")

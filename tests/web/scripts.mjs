@@ -8,6 +8,7 @@ import { loadBundle } from "../../demo/web/static/bundle.js";
 import { Conversation } from "../../demo/web/static/conversation.js";
 import { describeError } from "../../demo/web/static/errors.js";
 import { Fbank, fbank } from "../../demo/web/static/features.js";
+import { Listener } from "../../demo/web/static/listener.js";
 import { Resampler } from "../../demo/web/static/resampler.js";
 
 const runtime = process.argv[2];
@@ -45,6 +46,16 @@ const actions = {
     }
     lines.push(...(await conversation.finish()).finals);
     return { lines, partials, figures: conversation.figures };
+  },
+  async listen({ bundle, precision, samples, sampleRateHz, block }) {
+    const { port1, port2 } = new MessageChannel();
+    const news = [];
+    const options = { recognizer: await load(bundle, precision), sampleRateHz, onEvent: (event) => news.push(event) };
+    const listener = new Listener(port2, options);
+    for (const part of pushes(samples, block)) port1.postMessage(part);
+    port1.postMessage(null);
+    const { figures, samples: heard } = await listener.run();
+    return { figures, numKept: heard.length, lines: news.flatMap(({ finals }) => finals) };
   },
 };
 

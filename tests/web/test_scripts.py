@@ -60,10 +60,10 @@ class Scripts:
         assert self.ask("resample", samples, **options) == {}
         return np.fromfile(output, np.float32)
 
-    def recognize(self, bundle, samples, *, rate=SAMPLE_RATE_HZ, block=4000, precision="auto", is_live=False):
-        """Return the result of a clip, or with is_live the lines of a conversation."""
+    def recognize(self, bundle, samples, *, rate=SAMPLE_RATE_HZ, block=4000, precision="auto", action="recognize"):
+        """Return the result of a clip, or of "converse" or "listen" the lines."""
         options = {"bundle": str(bundle), "sampleRateHz": rate, "block": block, "precision": precision}
-        return self.ask("converse" if is_live else "recognize", samples, **options)
+        return self.ask(action, samples, **options)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_lines_of_a_conversation_equal_the_endpointers(recognizing, tiny):
     pause = np.zeros(round(1.3 * SAMPLE_RATE_HZ), np.float32)
     long = np.concatenate([speak("abc de ") for _ in range(20)])
     samples = np.concatenate([speak("ab cd"), pause, speak("e"), pause, pause, pause, long, pause, speak("bad")])
-    found = recognizing.recognize(tiny, samples, block=320, is_live=True)
+    found = recognizing.recognize(tiny, samples, block=320, action="converse")
     stream = Recognizer(tiny, backend="onnxruntime").stream()
     endpointer = Endpointer(stream, rules=EndpointRules(silence_s=0.8))
     expected = []
@@ -207,12 +207,30 @@ def test_lines_of_a_conversation_equal_the_endpointers(recognizing, tiny):
 
 def test_a_settled_word_stays(recognizing, tiny):
     samples = np.concatenate([speak("ab cd e "), np.zeros(16000, np.float32)])
-    found = recognizing.recognize(tiny, samples, block=320, is_live=True)
+    found = recognizing.recognize(tiny, samples, block=320, action="converse")
     (line,) = found["lines"]
     for partial in found["partials"]:
         settled = [word["text"] for word in partial["words"][: partial["numSettled"]]]
         assert settled == line["text"].split()[: len(settled)]
     assert max(partial["numSettled"] for partial in found["partials"]) == 3
+
+
+def test_a_listener_hears_all_and_keeps_the_newest_five_minutes(recognizing, tiny):
+    samples = np.concatenate([speak("ab"), np.zeros(16000, np.float32)])
+    found = recognizing.recognize(tiny, samples, block=320, action="listen")
+    assert [line["text"] for line in found["lines"]] == ["ab"]
+    assert found["numKept"] == len(samples)
+    assert found["figures"]["heardS"] == pytest.approx(len(samples) / SAMPLE_RATE_HZ)
+    assert (found["figures"]["behindS"], found["figures"]["droppedS"]) == (0, 0)
+    found = recognizing.recognize(tiny, np.zeros(310 * SAMPLE_RATE_HZ), block=5 * SAMPLE_RATE_HZ, action="listen")
+    assert found["numKept"] <= 300 * SAMPLE_RATE_HZ
+
+
+def test_a_listener_that_cannot_keep_up_drops_and_counts(recognizing, tiny):
+    # a push longer than all that may wait, and a short one behind it
+    found = recognizing.recognize(tiny, np.zeros(14 * SAMPLE_RATE_HZ), block=11 * SAMPLE_RATE_HZ, action="listen")
+    assert found["figures"]["droppedS"] == 11
+    assert found["figures"]["heardS"] == 3
 
 
 BROKEN = {
