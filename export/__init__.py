@@ -15,6 +15,7 @@ _MODULES = {
     "model_card": "card",
     "quantize": "graph",
     "removable_units": "shrink",
+    "required_operators": "ort_format",
     "to_ort_format": "ort_format",
     "write_ticket": "ticket_file",
 }

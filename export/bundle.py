@@ -8,7 +8,7 @@ from export.card import model_card, summarise_formats
 from export.container import Container
 from export.errors import ExportError
 from export.graph import count_ops, export_onnx, quantize
-from export.ort_format import to_ort_format
+from export.ort_format import required_operators, to_ort_format
 from export.shrink import removable_units, shrink
 from export.ticket_file import write_ticket
 from export.verify import verify
@@ -24,6 +24,7 @@ FILES = {
     "model": "model.onnx",
     "model_int8": "model.int8.onnx",
     "model_ort": "model.ort",
+    "ort_operators": "model.required_operators.config",
     TICKET_ROLE: "model.ticket",
     "tokens": "tokens.txt",
     "parity": "parity.json",
@@ -117,6 +118,8 @@ def export_ticket(
             data = {role: content for role, content in data.items() if role not in ("model", "model_ort")}
         for role, content in data.items():
             write_atomic(folder / FILES[role], content)
+        if "model_ort" in data:
+            write_atomic(folder / FILES["ort_operators"], required_operators(data["model_ort"]))
         ticket.tokenizer.save(folder / FILES["tokens"])
         write_json(folder / FILES["parity"], parity)
         provenance = _provenance(ticket, model, is_structured=is_structured)

@@ -197,6 +197,6 @@ def _usage(name, *, files):
     )
     notes.append(f"{' and '.join(graphs)} also {kind} with `tokens.txt`.")
     if "model.ort" in files:
-        notes.append("`model.ort` is for small onnxruntime builds.")
+        notes.append("`model.ort` is for small onnxruntime builds; a file beside it names the operators they need.")
     notes.append("`manifest.json` has inputs, outputs and states.")
     return commands + _text(" ".join(notes))

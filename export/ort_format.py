@@ -3,6 +3,9 @@
 The optimisations are those that hold on every processor; what depends on one (blocked convolution layouts) is left out.
 onnxruntime writes its table of operator types in the order of a hash table that is seeded anew each time. The table is
 rewritten here in sorted order, so that equal models give equal bytes.
+
+`required_operators` lists what such a build has to bring: the configuration that onnxruntime's build script takes as
+--include_ops_by_config.
 """
 
 import struct
@@ -12,7 +15,7 @@ from pathlib import Path
 import flatbuffers
 import onnx
 import onnxruntime
-from flatbuffers.number_types import Uint8Flags, Uint32Flags
+from flatbuffers.number_types import Int32Flags, Uint8Flags, Uint32Flags
 from flatbuffers.table import Table
 
 # Fields of the flatbuffer tables, by slot. Source: onnxruntime core/flatbuffers/schema/ort.fbs.
@@ -20,6 +23,8 @@ _SESSION_MODEL, _SESSION_RESOLVER = 1, 3
 _RESOLVER_ENTRIES = 0
 _NAME, _ITEMS = 0, 1
 _ARGUMENT_KIND, _ARGUMENT_INDEX = 0, 1
+_MODEL_GRAPH, _GRAPH_NODES = 7, 2
+_NODE_DOMAIN, _NODE_SINCE_VERSION, _NODE_OPERATOR = 2, 3, 5
 _ALIGNMENT = 8
 
 
@@ -36,6 +41,28 @@ def to_ort_format(graph):
         options.log_severity_level = 4
         onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         return _sort_operator_types(target.read_bytes())
+
+
+def required_operators(data):
+    """Return the operators of an `.ort` file, as onnxruntime's build script reads them.
+
+    onnxruntime.tools has a program for this; importing it turns on the debug messages of every library.
+
+    Args:
+        data: bytes of the file; its graph holds no other graph.
+    Returns:
+        Text: one line `domain;opset;operator,operator` for each domain and opset, sorted.
+    """
+    root = Table(bytearray(data), struct.unpack_from("<I", data)[0])
+    graph = _child(_child(root, _SESSION_MODEL), _MODEL_GRAPH)
+    found = {}
+    for node in _children(graph, _GRAPH_NODES):
+        # No domain is ONNX's own.
+        domain = _text(node, _NODE_DOMAIN) or "ai.onnx"
+        since = _number(node, Int32Flags, _NODE_SINCE_VERSION)
+        found.setdefault((domain, since), set()).add(_text(node, _NODE_OPERATOR))
+    lines = [f"{domain};{since};{','.join(sorted(found[domain, since]))}\n" for domain, since in sorted(found)]
+    return "# operators of model.ort: build.sh --minimal_build --include_ops_by_config THIS_FILE\n" + "".join(lines)
 
 
 def _sort_operator_types(data):
@@ -79,8 +106,9 @@ def _children(table, slot):
     return [Table(table.Bytes, table.Indirect(first + 4 * number)) for number in range(table.VectorLen(offset))]
 
 
-def _text(table):
-    return table.String(table.Pos + _offset(table, _NAME)).decode()
+def _text(table, slot=_NAME):
+    offset = _offset(table, slot)
+    return table.String(table.Pos + offset).decode() if offset else ""
 
 
 def _number(table, flags, slot):

@@ -27,6 +27,10 @@ SILENT = {"progress": lambda line: None}
 needs_engine = pytest.mark.skipif(not library.is_available(), reason="the ticket engine's library is not built here")
 
 
+# What an export of int8 alone leaves out.
+WITH_FLOATS = {"model.onnx", "model.ort", "model.required_operators.config"}
+
+
 @pytest.fixture(scope="module")
 def ticket(exported):
     return exported.ticket
@@ -40,6 +44,7 @@ def test_the_bundle_holds_what_the_manifest_says(exported, ticket):
         "model": "model.onnx",
         "model_int8": "model.int8.onnx",
         "model_ort": "model.ort",
+        "ort_operators": "model.required_operators.config",
         **({"model_ticket": "model.ticket"} if library.is_available() else {}),
         "tokens": "tokens.txt",
         "parity": "parity.json",
@@ -226,7 +231,7 @@ def test_int8_alone_is_the_smallest_bundle(exported, ticket, tmp_path):
     folder = tmp_path / "int8"
     export_ticket(ticket, folder, is_structured=True, precisions=("int8",), **SILENT)
     names = {path.name for path in folder.iterdir()}
-    assert names == {path.name for path in exported.folder.iterdir()} - {"model.onnx", "model.ort"}
+    assert names == {path.name for path in exported.folder.iterdir()} - WITH_FLOATS
     assert (folder / "model.int8.onnx").read_bytes() == (exported.folder / "model.int8.onnx").read_bytes()
     card = " ".join((folder / "README.md").read_text().split())
     assert "`model.int8.onnx` also runs in sherpa-onnx" in card
