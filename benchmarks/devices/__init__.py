@@ -47,12 +47,16 @@ def is_busy(device):
     return load is not None and load > device["cores"] / 4
 
 
+def _title(name, device):
+    return f"{name} (busy)" if is_busy(device) else name
+
+
 def markdown(reports):
     """Return the page of reports: a table of devices and a table of times."""
     devices, rows = [], []
     for name, report in reports.items():
         device = report["device"]
-        title = f"{name} (busy)" if is_busy(device) else name
+        title = _title(name, device)
         frequency = f" {number(device['max_mhz'], digits=0)} MHz" if device["max_mhz"] else ""
         loads = ", ".join(number(device["load_average"][when]) for when in ("before", "after"))
         devices.append(
@@ -103,7 +107,7 @@ def figure(reports):
         MissingExtraError: matplotlib is not installed.
     """
     Figure = require_extra("matplotlib.figure", extra=EXTRA).Figure
-    bars = [(name, row) for name, report in reports.items() for row in report["rows"]]
+    bars = [(_title(name, report["device"]), row) for name, report in reports.items() for row in report["rows"]]
     drawing = Figure(figsize=(8, 1.2 + 0.34 * len(bars)), layout="constrained")
     axes = drawing.add_subplot()
     for place, (_, row) in enumerate(bars):
