@@ -5,6 +5,7 @@ Nothing is looked up on disk by what a browser asks for: an address is in the ta
 
 import hashlib
 import ssl
+import sys
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -169,7 +170,7 @@ class PageServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, resources, *, host="127.0.0.1", port=0, certificate=None, key=None, log=None):
-        self.resources, self.log = resources, log
+        self.resources, self.log, self._said = resources, log, set()
         self._tls = _tls_context(certificate, key) if certificate else None
         try:
             super().__init__((host, port), _Handler)
@@ -194,9 +195,14 @@ class PageServer(ThreadingHTTPServer):
         return connection, address
 
     def handle_error(self, request, client_address):
-        """Say it in one line: a phone that refuses a certificate is no reason to stop."""
-        if self.log:
-            self.log(f"{client_address[0]}: the connection failed")
+        """Say once why a client's connections fail: a phone that refuses a certificate is no reason to stop."""
+        error = sys.exception()
+        # A browser that goes away is no news.
+        if self.log and not isinstance(error, (ConnectionError, TimeoutError, ssl.SSLEOFError)):
+            line = f"{client_address[0]}: {getattr(error, 'reason', None) or error}"
+            if line not in self._said:
+                self._said.add(line)
+                self.log(line)
 
 
 def _tls_context(certificate, key):

@@ -178,7 +178,9 @@ def certificate(tmp_path_factory):
 
 
 def test_https(resources, certificate):
-    server = PageServer(resources, certificate=certificate / "cert.pem", key=certificate / "key.pem")
+    lines = []
+    files = {"certificate": certificate / "cert.pem", "key": certificate / "key.pem"}
+    server = PageServer(resources, **files, log=lines.append)
     context = ssl.create_default_context(cafile=certificate / "cert.pem")
     context.check_hostname = False
     with running(server):
@@ -187,9 +189,11 @@ def test_https(resources, certificate):
         with socket.create_connection(server.server_address):
             assert ask(server, "/", context=context)[0] == 200
         # and one who speaks plain HTTP is turned away
-        with pytest.raises((ConnectionError, http.client.HTTPException)):
-            ask(server, "/")
+        for _ in range(3):
+            with pytest.raises((ConnectionError, http.client.HTTPException)):
+                ask(server, "/")
         assert ask(server, "/static/app.js", context=context)[0] == 200
+    assert lines == ["127.0.0.1: HTTP_REQUEST"]
 
 
 def test_a_certificate_that_is_none(resources, tmp_path):
