@@ -52,7 +52,8 @@ const actions = {
     const news = [];
     const options = { recognizer: await load(bundle, precision), sampleRateHz, onEvent: (event) => news.push(event) };
     const listener = new Listener(port2, options);
-    for (const part of pushes(samples, block)) port1.postMessage(part);
+    // A view would take its whole buffer along.
+    for (const part of pushes(samples, block)) port1.postMessage(part.slice());
     port1.postMessage(null);
     const { figures, samples: heard } = await listener.run();
     return { figures, numKept: heard.length, lines: news.flatMap(({ finals }) => finals) };
