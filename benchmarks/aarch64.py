@@ -33,7 +33,8 @@ from runtime.options import create_parser, positive_int
 from runtime.table import Table, number
 
 NUM_CLIPS = 4
-NUM_COUNTED = 8
+# Loading onnxruntime takes some million instructions more or less from run to run: many chunks make that little.
+NUM_COUNTED = 300
 _PROGRAM = Path(__file__).with_name("aarch64_steps.py")
 _NOTE = (
     "Both machines read the sound files themselves. Instructions of a chunk: the difference between a long and a short "
@@ -154,6 +155,7 @@ def measure(bundle, *, data_dir, num_clips, processors, cache, folder):
         counts = count_all(arm, bundle, here, manifest=manifest, models=models, processors=processors, folder=folder)
     except CountError as error:
         raise LotteryError(f"instructions cannot be counted: {error}", hint=error.hint) from error
+    installed = arm.installed_sizes()
     details = {
         "bundle": {
             "name": manifest.name,
@@ -163,11 +165,14 @@ def measure(bundle, *, data_dir, num_clips, processors, cache, folder):
         "clips": [clip.name for clip in clips],
         "parity": parity,
         "instructions": counts,
-        "packages": arm.versions(),
+        "wheel": {"name": arm.wheel.name, "bytes": arm.wheel.stat().st_size},
+        "installed": installed,
         "qemu": _qemu_version(),
         "note": _NOTE,
     }
-    return summarise(parity, counts, processor=processors[0]), details
+    summary = summarise(parity, counts, processor=processors[0])
+    summary["aarch64_install_mb"] = round(sum(entry["bytes"] for entry in installed.values()) / 1e6, 1)
+    return summary, details
 
 
 def summarise(parity, counts, *, processor):
