@@ -3,7 +3,10 @@
 from runtime.errors import BundleError
 
 MAX_TEXT_CHARACTERS = 256
-_KINDS = {dict: "an object", list: "a list", str: "text", int: "an integer", float: "a number", bool: "true or false"}
+_KINDS = {
+    dict: "an object", list: "a list", str: "text", int: "an integer", float: "a number", bool: "true or false",
+    type(None): "null",
+}  # fmt: skip
 
 
 class Fields:

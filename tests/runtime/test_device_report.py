@@ -53,6 +53,7 @@ def test_unknown_fields_are_dropped(report, tmp_path):
         (("device", "load_average"), 3, "device.load_average is an integer"),
         (("device", "versions", "numpy"), "n" * 300, "device.versions.numpy"),
         (("settings", "repeats"), True, "settings.repeats is true or false"),
+        (("device", "governor"), [], "device.governor is a list, expected null or text"),
         (("rows",), [], "rows is empty"),
         (("rows",), [{}] * 300, "rows has 300 entries"),
         (("rows", 0, "bundle"), "other", "is 'other', expected one of tiny"),
