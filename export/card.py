@@ -164,9 +164,9 @@ def _verification(parity):
         for stage, largest, mean, bound, agreement in summary(parity)
     ]
     signal = parity["signal"]
-    engine_chunks = f" ({signal['engine_num_chunks']} in the engine)" if "engine_num_chunks" in signal else ""
+    long_chunks = f" ({signal['num_long_chunks']} for int8 and the engine)" if "num_long_chunks" in signal else ""
     note = (
-        f"Differences of log-probabilities (natural log) over {signal['num_chunks']} chunks{engine_chunks} that carry "
+        f"Differences of log-probabilities (natural log) over {signal['num_chunks']} chunks{long_chunks} that carry "
         "state, on a synthetic speech-like signal; `parity.json` has the reasons for the bounds."
     )
     return [_table(["step", "largest", "mean", "bound", "same best symbol"], rows), _text(note)]

@@ -23,8 +23,9 @@ from runtime.synthetic import speech_like
 
 SCHEMA_VERSION = 1
 NUM_CHUNKS = 12
-# The engine keeps states of its own, in rings: longer than any left context, so that they go round several times.
-NUM_ENGINE_CHUNKS = 100
+# The engine keeps states of its own, in rings: longer than any left context, so that they go round several times. And
+# int8 is judged by shares of frames and symbols, which need many.
+NUM_LONG_CHUNKS = 100
 BATCHES = (1, 2)
 # A frame in which fp32 leads by this many nats is decided: int8 has no excuse for another answer.
 _DECIDED_NATS = 0.5
@@ -124,7 +125,7 @@ def verify(*, masked, model, chunk_frames, graphs, ort, tickets=(), num_chunks=N
         graphs: {"fp32": bytes of the .onnx file, "int8": the same, or missing}.
         ort: bytes of the .ort file, made from the last of `graphs`.
         tickets: precision -> bytes of a ticket file, "fp32" or "int8"; whatever is there runs in the engine.
-        num_chunks: chunks a stream, >= 10; NUM_ENGINE_CHUNKS in the engine.
+        num_chunks: chunks a stream, >= 10; NUM_LONG_CHUNKS for int8 and in the engine.
     Returns:
         The JSON object of `parity.json`.
     Raises:
@@ -140,7 +141,7 @@ def verify(*, masked, model, chunk_frames, graphs, ort, tickets=(), num_chunks=N
         x_NTF = _features(batch, num_chunks=num_chunks, chunk_frames=chunk_frames)
         with _one_thread():
             pairs = _run_chain(x_NTF, model=model, container=container, graphs=graphs, ort=ort)
-            pairs |= _run_tickets(tickets, batch=batch, container=container, graph=graphs["fp32"])
+            pairs |= _run_long(graphs, tickets, batch=batch, container=container)
             if masked is not model:
                 models = (masked, model)
                 whole = [_run_whole(each, x_NTF, chunk=chunk_frames) for each in models]
@@ -154,8 +155,8 @@ def verify(*, masked, model, chunk_frames, graphs, ort, tickets=(), num_chunks=N
         stages["masked_vs_shrunk"]["float32"] = _worst(figures["float32"])
     _require_bounds(stages)
     signal = {"kind": "speech_like", "num_chunks": num_chunks, "chunk_frames": chunk_frames, "batches": list(BATCHES)}
-    if tickets:
-        signal["engine_num_chunks"] = NUM_ENGINE_CHUNKS
+    if tickets or "int8" in graphs:
+        signal["num_long_chunks"] = NUM_LONG_CHUNKS
     return {"schema_version": SCHEMA_VERSION, "signal": signal, "stages": stages}
 
 
@@ -200,7 +201,7 @@ def _run_chain(x_NTF, *, model, container, graphs, ort):
     whole = _run_whole(model, x_NTF, chunk=container.chunk_frames)
     fp32 = _run_file(graphs["fp32"], x_NTF, container=container)
     source = graphs.get("int8", graphs["fp32"])
-    pairs = {
+    return {
         "chunked_vs_full": ((whole, []), stepped),
         "torch_vs_onnx": (stepped, fp32),
         "model_vs_ort": (
@@ -208,21 +209,22 @@ def _run_chain(x_NTF, *, model, container, graphs, ort):
             _run_file(ort, x_NTF, container=container),
         ),
     }
-    if "int8" in graphs:
-        pairs["onnx_vs_int8"] = (fp32, _run_file(graphs["int8"], x_NTF, container=container))
-    return pairs
 
 
-def _run_tickets(tickets, *, batch, container, graph):
-    """Return stage -> (reference, found) as `_run_chain` does; the engine's states are no one else's to compare."""
-    if not tickets:
+def _run_long(graphs, tickets, *, batch, container):
+    """Return stage -> (reference, found) as `_run_chain` does, of what needs many chunks: int8, and the engine."""
+    if not tickets and "int8" not in graphs:
         return {}
-    x_NTF = _features(batch, num_chunks=NUM_ENGINE_CHUNKS, chunk_frames=container.chunk_frames)
-    expected, _ = _run_file(graph, x_NTF, container=container)
-    return {
-        f"onnx_vs_engine_{precision}": ((expected, []), (_run_ticket(data, x_NTF, container=container), []))
-        for precision, data in dict(tickets).items()
-    }
+    x_NTF = _features(batch, num_chunks=NUM_LONG_CHUNKS, chunk_frames=container.chunk_frames)
+    expected = _run_file(graphs["fp32"], x_NTF, container=container)
+    pairs = {}
+    if "int8" in graphs:
+        pairs["onnx_vs_int8"] = (expected, _run_file(graphs["int8"], x_NTF, container=container))
+    for precision, data in dict(tickets).items():
+        # The engine's states are no one else's to compare.
+        found = _run_ticket(data, x_NTF, container=container), []
+        pairs[f"onnx_vs_engine_{precision}"] = ((expected[0], []), found)
+    return pairs
 
 
 def _run_ticket(data, x_NTF, *, container):

@@ -122,7 +122,7 @@ def test_the_manifest_tells_the_formats_of_the_ticket_file(exported, with_zeros)
 @needs_engine
 def test_the_ticket_file_is_verified_over_a_hundred_chunks(exported):
     stages = exported.result.parity["stages"]
-    assert exported.result.parity["signal"]["engine_num_chunks"] >= 100
+    assert exported.result.parity["signal"]["num_long_chunks"] >= 100
     assert stages["onnx_vs_engine_fp32"]["log_probs"]["max"] <= 1e-4
     assert 0 < stages["onnx_vs_engine_int8"]["plausible"] <= stages["onnx_vs_int8"]["bound"]
     assert stages["onnx_vs_engine_int8"]["decided_agreement"] >= 0.95
