@@ -121,7 +121,13 @@ TICKET_INLINE void prepare(Format format, uint32_t num_rows, Range<L> range, Row
         }
 #if defined(TICKET_HAS_ROWS4)
     } else if (layout == Layout::bytes) {
-        for (uint32_t k = 0; k < num_rows; k++) store_bytes<L>(data + size_t{k} * L, quantise(get(k)).v[0]);
+        uint32_t k = 0;
+        for (; k + 4 <= num_rows; k += 4) {
+            const typename R::I four[4] = {quantise(get(k)).v[0], quantise(get(k + 1)).v[0], quantise(get(k + 2)).v[0],
+                                           quantise(get(k + 3)).v[0]};
+            store_bytes4<L>(data + size_t{k} * L, four);
+        }
+        for (; k < num_rows; k++) store_bytes<L>(data + size_t{k} * L, quantise(get(k)).v[0]);
 #endif
     } else {
         float *rows = reinterpret_cast<float *>(data);
@@ -136,6 +142,18 @@ TICKET_INLINE void prepare(Format format, uint32_t num_rows, Activations &out, u
     Range<L> range;
     if (layout_of(format) != Layout::floats) range = range_of<L>(num_rows, get);
     prepare<L>(format, num_rows, range, same<L>(1.0f), out, tile, get);
+}
+
+// SiLU of a product's rows; returns their range.
+template <int L, typename Rows>
+TICKET_INLINE Range<L> silu_rows(const Rows &rows, uint32_t num_rows, float *out) {
+    Range<L> range;
+    for (uint32_t k = 0; k < num_rows; k++) {
+        Row<L> y = silu<L, Rows::kIsRounded>(rows(k));
+        store<L>(out + size_t{k} * L, y);
+        widen<L>(range, y);
+    }
+    return range;
 }
 
 // Bytes that the largest layout of so many rows needs.

@@ -38,12 +38,29 @@ static uint32_t list_segments(const ticket::Model &model, uint64_t num_chunks, S
     return count;
 }
 
-// Scores of B keys from frame j on: query * key + bias.
+// One head of one stream, and one tile of its queries.
+struct Head {
+    const Segment *segments;
+    uint32_t num_segments, width;
+    const float *keys, *values;  // (width, L) of the ring's first tile
+    size_t tile_floats;          // from one tile to the next
+    const float *bias;           // for the first query of the tile
+    float *scores;               // scratch memory: a row a key
+};
+
+// Scores of B keys: query * key + bias.
 template <int L, int B>
-TICKET_INLINE void score(const float *query, const float *keys, uint32_t head_width, const float *bias, Row<L> *sums) {
+TICKET_INLINE void score(const Head &head, const float *query, const float *keys, const float *bias,
+                         Row<L> *sums) {
+    const uint32_t head_width = head.width;
+    // Caches of many blocks do not fit where they are read from fast: the next head's keys, and these values, come
+    // meanwhile.
+    const size_t next = size_t{head_width} * L, values = static_cast<size_t>(head.values - head.keys);
     TICKET_UNROLL
     for (int i = 0; i < B; i++) sums[i] = load<L>(bias - i);
     for (uint32_t e = 0; e < head_width; e++) {
+        __builtin_prefetch(keys + size_t{e} * L + next);
+        __builtin_prefetch(keys + size_t{e} * L + values);
         Row<L> q = load<L>(query + size_t{e} * L);
         TICKET_UNROLL
         for (int i = 0; i < B; i++) accumulate<L>(sums[i], keys[size_t{e} * L + i], q);
@@ -73,35 +90,38 @@ TICKET_INLINE Row<L> exponentiate(float *scores, uint32_t num_keys, Row<L> highe
 
 // Rows e ... e + B - 1 of the values, weighted.
 template <int L, int B>
-TICKET_INLINE void mix(const float *ring, size_t tile_floats, const Segment *segments, uint32_t num_segments,
-                       const float *weights, Row<L> scale, float *out) {
+TICKET_INLINE void mix(const Head &head, uint32_t e, Row<L> scale, float *out, Range<L> &range) {
     Row<L> sums[B] = {};
-    for (uint32_t s = 0; s < num_segments; s++) {
-        const float *values = ring + segments[s].tile * tile_floats;
-        for (uint32_t j = segments[s].first; j < segments[s].last; j++, weights += L) {
+    const float *weights = head.scores;
+    for (uint32_t s = 0; s < head.num_segments; s++) {
+        const Segment &segment = head.segments[s];
+        const float *values = head.values + segment.tile * head.tile_floats + size_t{e} * L + segment.first;
+        for (uint32_t j = segment.first; j < segment.last; j++, weights += L, values++) {
             Row<L> w = load<L>(weights);
             TICKET_UNROLL
-            for (int i = 0; i < B; i++) accumulate<L>(sums[i], values[i * L + j], w);
+            for (int i = 0; i < B; i++) accumulate<L>(sums[i], values[i * L], w);
         }
     }
     TICKET_UNROLL
-    for (int i = 0; i < B; i++) store<L>(out + i * L, sums[i] * scale);
+    for (int i = 0; i < B; i++) {
+        sums[i] = sums[i] * scale;
+        widen<L>(range, sums[i]);
+        store<L>(out + (e + i) * L, sums[i]);
+    }
 }
 
-// One head. ring: the state's keys of this head, `tile_floats` from one tile to the next, values `values_offset` after
-// the keys. bias: of this head, for the tile's first query. query: (head_width, L), replaced by the result.
+// query: (width, L), replaced by the result, whose range widens `range`.
 template <int L>
-static void attend(const float *ring, size_t tile_floats, size_t values_offset, const Segment *segments,
-                   uint32_t num_segments, uint32_t head_width, const float *bias, float *scores, float *query) {
+static void attend(const Head &head, float *query, Range<L> &range) {
     constexpr int B = TICKET_PANEL < L ? TICKET_PANEL : L;
     Row<L> highest = same<L>(-1e30f);
-    float *next = scores;
-    for (uint32_t s = 0; s < num_segments; s++) {
-        const Segment segment = segments[s];
-        const float *keys = ring + segment.tile * tile_floats;
+    float *next = head.scores;
+    for (uint32_t s = 0; s < head.num_segments; s++) {
+        const Segment segment = head.segments[s];
+        const float *keys = head.keys + segment.tile * head.tile_floats;
         for (uint32_t j = segment.first / B * B; j < segment.last; j += B) {
             Row<L> sums[B];
-            score<L, B>(query, keys + j, head_width, bias + segment.bias - j, sums);
+            score<L, B>(head, query, keys + j, head.bias + segment.bias - j, sums);
             const bool is_whole = j >= segment.first && j + B <= segment.last;
             TICKET_UNROLL
             for (uint32_t i = 0; i < B; i++) {
@@ -112,18 +132,24 @@ static void attend(const float *ring, size_t tile_floats, size_t values_offset, 
             }
         }
     }
-    const uint32_t num_keys = static_cast<uint32_t>((next - scores) / L);
-    const Row<L> scale = same<L>(1.0f) / exponentiate<L>(scores, num_keys, highest);
-    const float *values = ring + values_offset;
-    uint32_t e = 0;
-    for (; e + TICKET_PANEL <= head_width; e += TICKET_PANEL) {
-        mix<L, TICKET_PANEL>(values + size_t{e} * L, tile_floats, segments, num_segments, scores, scale, query + size_t{e} * L);
-    }
-    for (; e + 4 <= head_width; e += 4) {
-        mix<L, 4>(values + size_t{e} * L, tile_floats, segments, num_segments, scores, scale, query + size_t{e} * L);
-    }
-    for (; e < head_width; e++) {
-        mix<L, 1>(values + size_t{e} * L, tile_floats, segments, num_segments, scores, scale, query + size_t{e} * L);
+    const uint32_t num_keys = static_cast<uint32_t>((next - head.scores) / L);
+    const Row<L> scale = same<L>(1.0f) / exponentiate<L>(head.scores, num_keys, highest);
+    for (uint32_t e = 0; e < head.width;) {
+        // As equal parts as there can be: one of a few rows waits for its sums.
+        const uint32_t rest = head.width - e, num_parts = (rest + TICKET_PANEL - 1) / TICKET_PANEL;
+        if (TICKET_PANEL == 16 && rest > 12 * num_parts) {
+            mix<L, TICKET_PANEL>(head, e, scale, query, range);
+            e += TICKET_PANEL;
+        } else if (TICKET_PANEL == 16 && rest >= 12) {
+            mix<L, 12>(head, e, scale, query, range);
+            e += 12;
+        } else if (rest >= 4) {
+            mix<L, 4>(head, e, scale, query, range);
+            e += 4;
+        } else {
+            mix<L, 1>(head, e, scale, query, range);
+            e += 1;
+        }
     }
 }
 

@@ -26,7 +26,6 @@ constexpr uint32_t kMaxSide = 16384;
 constexpr uint32_t kMaxVocab = 65536;
 constexpr uint64_t kMaxMatrix = uint64_t{1} << 26;
 constexpr uint64_t kMaxWeights = uint64_t{1} << 28;
-constexpr uint64_t kMaxState = uint64_t{1} << 26;
 
 uint64_t checksum(const uint8_t *data, size_t num_bytes) {
     uint64_t hash = 14695981039346656037u;

@@ -26,6 +26,9 @@ uint32_t block_rows(Format format);
 uint32_t block_cols(Format format);
 
 constexpr size_t kNameBytes = 64;
+// Numbers of a stream's state, and of all position biases. Both grow with the chunk length, which costs a file nothing to
+// claim.
+constexpr uint64_t kMaxState = uint64_t{1} << 26;
 
 struct BlockWidths {
     uint32_t ff1, heads, conv, ff2;

@@ -1,4 +1,5 @@
-// The end of every product: sums become numbers, and go where the step wants them.
+// The two halves of a product: its kernel writes sums, and whoever asked for it turns them into numbers, row by row, in
+// a loop that does with them what comes next.
 #pragma once
 
 #include "model.h"
@@ -10,7 +11,7 @@ using ticket::Activations;
 using ticket::Format;
 using ticket::Group;
 using ticket::Packed;
-using ticket::Sink;
+using ticket::Tiles;
 
 template <int L>
 struct Sums {
@@ -37,61 +38,60 @@ TICKET_INLINE void add_sums(Sums<L> &a, Sums<L> b) {
     for (int r = 0; r < Row<L>::R; r++) a.v[r] += b.v[r];
 }
 
-// Hands over the finished rows of a product. It holds copies of all that it needs: the compiler has to assume that a
-// vector stored anywhere may change a Sink.
+// Integer sums stand where the numbers will that become of them.
 template <int L>
-class Finish {
+TICKET_INLINE Sums<L> load_sums(const float *p) {
+    Sums<L> out;
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) out.v[r] = *reinterpret_cast<const typename Row<L>::I *>(p + r * Row<L>::W);
+    return out;
+}
+template <int L>
+TICKET_INLINE void store(float *p, Sums<L> x) {
+    TICKET_UNROLL
+    for (int r = 0; r < Row<L>::R; r++) *reinterpret_cast<typename Row<L>::I *>(p + r * Row<L>::W) = x.v[r];
+}
+
+// The numbers of a product, from its sums for one tile. It holds copies of all that it needs: the compiler has to
+// assume that a vector stored anywhere may change an object.
+template <int L, bool kIsInt8>
+class Finished {
 public:
-    Finish(const Packed &m, const Activations &x, const Sink &sink)
-        : bias_(m.bias.data()),
-          scale_(m.scale.data()),
-          offset_(m.offset.data()),
-          steps_(x.steps),
-          out_(sink.out),
-          tile_floats_(sink.tile_floats),
-          first_rest_(sink.first_rest),
-          rest_(sink.rest),
-          integers_(sink.integers),
-          kind_(sink.kind) {}
+    static constexpr bool kIsRounded = kIsInt8;
 
-    TICKET_ALWAYS_INLINE void operator()(uint32_t tile, uint32_t row, Row<L> sums) const {
-        put(tile, row, sums + bias_[row]);
-    }
-
-    TICKET_ALWAYS_INLINE void operator()(uint32_t tile, uint32_t row, Sums<L> sums) const {
-        if (__builtin_expect(integers_ != nullptr, 0)) {
-            std::memcpy(integers_ + tile * tile_floats_ + size_t{row} * L, &sums, sizeof sums);
-            return;
+    Finished(const Packed &m, const Activations &x, uint32_t tile, const float *sums)
+        : bias_(m.bias.data()), scale_(m.scale.data()), offset_(m.offset.data()), sums_(sums) {
+        if constexpr (kIsInt8) {
+            step_ = load<L>(x.steps + tile * 2 * L);
+            zero_ = load<L>(x.steps + tile * 2 * L + L);
         }
-        const float *step = steps_ + tile * 2 * L;
-        Row<L> y = same<L>(bias_[row]);
-        accumulate<L>(y, offset_[row], load<L>(step + L));
-        accumulate<L>(y, to_row<L>(sums), load<L>(step) * scale_[row]);
-        put(tile, row, y);
+    }
+    TICKET_ALWAYS_INLINE Row<L> operator()(uint32_t row) const {
+        const float *sums = sums_ + size_t{row} * L;
+        if constexpr (kIsInt8) {
+            Row<L> y = same<L>(bias_[row]);
+            accumulate<L>(y, offset_[row], zero_);
+            accumulate<L>(y, to_row<L>(load_sums<L>(sums)) * scale_[row], step_);
+            return y;
+        } else {
+            return load<L>(sums) + bias_[row];
+        }
     }
 
 private:
-    TICKET_ALWAYS_INLINE void put(uint32_t tile, uint32_t row, Row<L> y) const {
-        float *out = out_ + tile * tile_floats_ + size_t{row} * L;
-        if (kind_ == Sink::silu) {
-            store<L>(out, silu<L>(y));
-        } else if (kind_ == Sink::add) {
-            store<L>(out, load<L>(out) + y);
-        } else if (kind_ == Sink::split && row >= first_rest_) {
-            store<L>(rest_[tile] + size_t{row - first_rest_} * L, y);
-        } else {
-            store<L>(out, y);
-        }
-    }
-
-    const float *bias_, *scale_, *offset_, *steps_;
-    float *out_;
-    size_t tile_floats_;
-    uint32_t first_rest_;
-    float *const *rest_;
-    int32_t *integers_;
-    Sink::Kind kind_;
+    const float *bias_, *scale_, *offset_, *sums_;
+    Row<L> step_, zero_;
 };
+
+// Call use(Finished) for one tile.
+template <int L, typename Use>
+TICKET_INLINE void finish(const Packed &m, const Activations &x, uint32_t tile, const float *sums, Use use) {
+    if (ticket::is_int8(m.format)) {
+        use(Finished<L, true>(m, x, tile, sums));
+    } else {
+        use(Finished<L, false>(m, x, tile, sums));
+    }
+}
 
 template <int L>
 TICKET_INLINE const float *float_tile(const Activations &x, uint32_t tile) {

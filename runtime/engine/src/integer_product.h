@@ -19,9 +19,9 @@ static void integer_product(const Packed &m, uint32_t frames, const float *x, in
     input.tile_bytes = prepared_bytes<16>(m.cols);
     input.data = cutter.cut<uint8_t>(num_tiles * input.tile_bytes);
     input.steps = cutter.cut<float>(size_t{num_tiles} * 2 * 16);
-    Sink sink;
-    sink.tile_floats = size_t{m.rows} * 16;
-    sink.integers = cutter.cut<int32_t>(num_tiles * sink.tile_floats);
+    Tiles out;
+    out.tile_floats = size_t{m.rows} * 16;
+    out.data = cutter.cut<float>(num_tiles * out.tile_floats);
     uint8_t *panel = cutter.cut<uint8_t>(round_up(ticket::round_quads(m.cols) * TICKET_PANEL, 64));
     for (uint32_t tile = 0; tile < num_tiles; tile++) {
         prepare<16>(m.format, m.cols, input, tile, [&](uint32_t k) {
@@ -30,10 +30,11 @@ static void integer_product(const Packed &m, uint32_t frames, const float *x, in
             return load<16>(row);
         });
     }
-    product<16>(m, input, num_tiles, sink, panel);
+    product<16>(m, input, num_tiles, out, panel);
     for (uint32_t row = 0; row < m.rows; row++) {
         for (uint32_t t = 0; t < frames; t++) {
-            sums[size_t{row} * frames + t] = sink.integers[t / 16 * sink.tile_floats + size_t{row} * 16 + t % 16];
+            const float *sum = out.data + t / 16 * out.tile_floats + size_t{row} * 16 + t % 16;
+            std::memcpy(sums + size_t{row} * frames + t, sum, sizeof(int32_t));
         }
     }
 }

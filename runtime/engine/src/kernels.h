@@ -15,28 +15,26 @@
 namespace TICKET_ISA {
 
 template <int L>
-static void csr_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
+static void csr_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out) {
 #if defined(TICKET_HAS_ROWS4)
-    sparse_i8<L, 1, 4, 4, 4>(m, x, num_tiles, sink, csr_rows<L, 4>, csr_rows<L, 1>);
+    sparse_i8<L, 1, kRowsOfSet, 4, 4>(m, x, num_tiles, out, csr_set<L>);
 #else
-    sparse_float<L, false, int8_t>(m, x, num_tiles, sink);
+    sparse_float<L, false, int8_t>(m, x, num_tiles, out);
 #endif
 }
 
 template <int L>
-static void dense_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    const Finish<L> finish(m, x, sink);
+static void dense_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out) {
     const size_t panel_bytes = ticket::round_quads(m.cols) * TICKET_PANEL;
     const int8_t *panel = values_of<int8_t>(m);
     for (uint32_t first = 0; first < m.rows; first += TICKET_PANEL, panel += panel_bytes) {
-        dense_panel<L>(m, x, num_tiles, finish, first, panel);
+        dense_panel<L>(m, x, num_tiles, out, first, panel);
     }
 }
 
 // `scratch` holds one panel, which is unpacked before it is multiplied.
 template <int L>
-static void bitmask_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink, uint8_t *scratch) {
-    const Finish<L> finish(m, x, sink);
+static void bitmask_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out, uint8_t *scratch) {
     const size_t panel_bytes = ticket::round_quads(m.cols) * TICKET_PANEL;
     const uint64_t *bits = m.bits.data();
     const uint8_t *values = m.values.data();
@@ -50,29 +48,29 @@ static void bitmask_i8(const Packed &m, const Activations &x, uint32_t num_tiles
             for (uint64_t rest = *bits; rest != 0; rest &= rest - 1) scratch[at + __builtin_ctzll(rest)] = *values++;
 #endif
         }
-        dense_panel<L>(m, x, num_tiles, finish, first, reinterpret_cast<const int8_t *>(scratch));
+        dense_panel<L>(m, x, num_tiles, out, first, reinterpret_cast<const int8_t *>(scratch));
     }
 }
 
 template <int L>
-static void product(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink, uint8_t *scratch) {
+static void product(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out, uint8_t *scratch) {
     switch (m.format) {
         case Format::dense_f32:
-            return dense_f32<L>(m, x, num_tiles, sink);
+            return dense_f32<L>(m, x, num_tiles, out);
         case Format::dense_i8:
-            return dense_i8<L>(m, x, num_tiles, sink);
+            return dense_i8<L>(m, x, num_tiles, out);
         case Format::csr_f32:
-            return sparse_float<L, false, float>(m, x, num_tiles, sink);
+            return sparse_float<L, false, float>(m, x, num_tiles, out);
         case Format::csr_i8:
-            return csr_i8<L>(m, x, num_tiles, sink);
+            return csr_i8<L>(m, x, num_tiles, out);
         case Format::bitmask_i8:
-            return bitmask_i8<L>(m, x, num_tiles, sink, scratch);
+            return bitmask_i8<L>(m, x, num_tiles, out, scratch);
         case Format::block1x4_f32:
-            return sparse_float<L, true, float>(m, x, num_tiles, sink);
+            return sparse_float<L, true, float>(m, x, num_tiles, out);
         case Format::block1x4_i8:
-            return block1x4_i8<L>(m, x, num_tiles, sink);
+            return block1x4_i8<L>(m, x, num_tiles, out);
         case Format::block4x4_i8:
-            return block4x4_i8<L>(m, x, num_tiles, sink);
+            return block4x4_i8<L>(m, x, num_tiles, out);
     }
 }
 

@@ -6,6 +6,9 @@
 
 namespace TICKET_ISA {
 
+using ticket::kBlockRowsOfSet;
+using ticket::kRowsOfSet;
+
 template <int L>
 struct QuadRow {
     Quads<Row<L>::W> v[Row<L>::R];
@@ -39,9 +42,10 @@ TICKET_INLINE Sums<L> start_of(const Packed &m, uint32_t row) {
 }
 
 template <int L>
-TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Finish<L> &finish,
+TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out,
                                uint32_t first, const int8_t *panel) {
     const uint32_t num_quads = (m.cols + 3) / 4;
+    const uint32_t num_rows = m.rows - first < TICKET_PANEL ? m.rows - first : TICKET_PANEL;
     for (uint32_t tile = 0; tile < num_tiles; tile++) {
         const uint8_t *p = x.data + tile * x.tile_bytes;
         const int8_t *w = panel;
@@ -55,110 +59,96 @@ TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t n
             TICKET_UNROLL
             for (int j = 0; j < TICKET_PANEL; j++) accumulate<L>(sums[j], quads, w + 4 * j);
         }
+        float *rows = out.data + tile * out.tile_floats + size_t{first} * L;
         TICKET_UNROLL
-        for (int j = 0; j < TICKET_PANEL; j++) {
-            if (first + j < m.rows) finish(tile, first + j, sums[j]);
+        for (uint32_t j = 0; j < TICKET_PANEL; j++) {
+            if (j < num_rows) store<L>(rows + j * L, sums[j]);
         }
     }
 }
 
-// N rows of one group, which have the same length: together, because one row's sum would wait for itself.
-template <int L, int N>
-TICKET_INLINE void block1x4_rows(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
-                                 Sums<L> *sums) {
-    for (uint32_t k = 0; k < length; k++) {
+// The sums of the rows of a set, whose entries alternate: together, because one row's sum would wait for itself.
+template <int L>
+TICKET_INLINE void block1x4_set(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
+                                Sums<L> *sums) {
+    for (uint32_t k = 0; k < length; k++, index += kRowsOfSet, values += 4 * kRowsOfSet) {
         TICKET_UNROLL
-        for (int n = 0; n < N; n++) {
-            const size_t at = size_t{length} * n + k;
-            accumulate<L>(sums[n], load_quad_row<L>(x + size_t{index[at]} * 4 * L), values + 4 * at);
+        for (uint32_t n = 0; n < kRowsOfSet; n++) {
+            accumulate<L>(sums[n], load_quad_row<L>(x + size_t{index[n]} * 4 * L), values + 4 * n);
         }
     }
 }
 
-template <int L, int N>
-TICKET_INLINE void block4x4_rows(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
-                                 Sums<L> *sums) {
-    for (uint32_t k = 0; k < length; k++) {
-        TICKET_UNROLL
-        for (int n = 0; n < N; n++) {
-            const size_t at = size_t{length} * n + k;
-            QuadRow<L> quads = load_quad_row<L>(x + size_t{index[at]} * 4 * L);
+// The same of blocks, as many rows at once as there are registers for.
+template <int L>
+TICKET_INLINE void block4x4_set(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
+                                Sums<L> *sums) {
+    constexpr uint32_t kTogether = TICKET_PANEL >= 4 * kBlockRowsOfSet ? kBlockRowsOfSet : 1;
+    for (uint32_t first = 0; first < kBlockRowsOfSet; first += kTogether) {
+        for (uint32_t k = 0; k < length; k++) {
             TICKET_UNROLL
-            for (int j = 0; j < 4; j++) accumulate<L>(sums[4 * n + j], quads, values + 16 * at + 4 * j);
+            for (uint32_t n = first; n < first + kTogether; n++) {
+                const size_t at = size_t{k} * kBlockRowsOfSet + n;
+                QuadRow<L> quads = load_quad_row<L>(x + size_t{index[at]} * 4 * L);
+                TICKET_UNROLL
+                for (uint32_t j = 0; j < 4; j++) accumulate<L>(sums[4 * n + j], quads, values + 16 * at + 4 * j);
+            }
         }
     }
 }
 
 #if defined(TICKET_HAS_ROWS4)
-template <int L, int N>
-TICKET_INLINE void csr_rows(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
-                            Sums<L> *sums) {
-    for (uint32_t k = 0; k < length; k++) {
+template <int L>
+TICKET_INLINE void csr_set(const uint8_t *x, const uint16_t *index, const int8_t *values, uint32_t length,
+                           Sums<L> *sums) {
+    for (uint32_t k = 0; k < length; k++, index += 4 * kRowsOfSet, values += 4 * kRowsOfSet) {
         TICKET_UNROLL
-        for (int n = 0; n < N; n++) {
-            const size_t at = 4 * (size_t{length} * n + k);
-            sums[n].v[0] = dot4<L>(sums[n].v[0], gather_rows<L>(x, index + at), values + at);
+        for (uint32_t n = 0; n < kRowsOfSet; n++) {
+            sums[n].v[0] = dot4<L>(sums[n].v[0], gather_rows<L>(x, index + 4 * n), values + 4 * n);
         }
     }
 }
 #endif
 
-// Run `rows<N>` over all groups: kTogether rows at a time, and then one by one. kHeight: outputs of a row (of blocks).
-template <int L, int kHeight, int kTogether, int kIndices, int kValues, typename Many, typename One>
-TICKET_INLINE void sparse_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink, Many many,
-                             One one) {
-    const Finish<L> finish(m, x, sink);
+// Run `add_set` over all sets. kHeight: outputs of a row (of blocks).
+template <int L, uint32_t kHeight, uint32_t kRows, uint32_t kIndices, uint32_t kValues, typename AddSet>
+TICKET_INLINE void sparse_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out,
+                             AddSet add_set) {
     const uint16_t *index = m.index.data(), *order = m.order.data();
     const int8_t *values = values_of<int8_t>(m);
     const uint32_t num_rows = m.rows;
     for (size_t g = 0; g < m.groups.size(); g++) {
         const Group group = m.groups[g];
-        uint32_t i = 0;
-        while (i < group.num_rows) {
-            const uint32_t count = i + kTogether <= group.num_rows ? kTogether : 1;
+        for (uint32_t i = 0; i < group.num_sets; i++) {
             for (uint32_t tile = 0; tile < num_tiles; tile++) {
-                const uint8_t *p = x.data + tile * x.tile_bytes;
-                Sums<L> sums[kTogether * kHeight] = {};
+                Sums<L> sums[kRows * kHeight];
                 TICKET_UNROLL
-                for (int n = 0; n < kTogether; n++) {
-                    if (n > 0 && count == 1) break;
-                    TICKET_UNROLL
-                    for (int j = 0; j < kHeight; j++) {
-                        sums[n * kHeight + j] = start_of<L>(m, uint32_t{order[n]} * kHeight + j);
-                    }
+                for (uint32_t n = 0; n < kRows * kHeight; n++) {
+                    sums[n] = start_of<L>(m, order[n / kHeight] * kHeight + n % kHeight);
                 }
-                if (count == kTogether) {
-                    many(p, index, values, group.length, sums);
-                } else {
-                    one(p, index, values, group.length, sums);
-                }
+                add_set(x.data + tile * x.tile_bytes, index, values, group.length, sums);
+                float *rows = out.data + tile * out.tile_floats;
                 TICKET_UNROLL
-                for (int n = 0; n < kTogether; n++) {
-                    if (n > 0 && count == 1) break;
-                    TICKET_UNROLL
-                    for (int j = 0; j < kHeight; j++) {
-                        const uint32_t row = uint32_t{order[n]} * kHeight + j;
-                        if (kHeight == 1 || row < num_rows) finish(tile, row, sums[n * kHeight + j]);
-                    }
+                for (uint32_t n = 0; n < kRows * kHeight; n++) {
+                    const uint32_t row = order[n / kHeight] * kHeight + n % kHeight;
+                    if (kHeight == 1 || row < num_rows) store<L>(rows + size_t{row} * L, sums[n]);
                 }
             }
-            i += count;
-            order += count;
-            index += size_t{count} * group.length * kIndices;
-            values += size_t{count} * group.length * kValues;
+            order += kRows;
+            index += size_t{group.length} * kRows * kIndices;
+            values += size_t{group.length} * kRows * kValues;
         }
     }
 }
 
 template <int L>
-static void block1x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    sparse_i8<L, 1, 4, 1, 4>(m, x, num_tiles, sink, block1x4_rows<L, 4>, block1x4_rows<L, 1>);
+static void block1x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out) {
+    sparse_i8<L, 1, kRowsOfSet, 1, 4>(m, x, num_tiles, out, block1x4_set<L>);
 }
 
 template <int L>
-static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    constexpr int kTogether = TICKET_PANEL / 8 == 0 ? 1 : TICKET_PANEL / 8;
-    sparse_i8<L, 4, kTogether, 1, 16>(m, x, num_tiles, sink, block4x4_rows<L, kTogether>, block4x4_rows<L, 1>);
+static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out) {
+    sparse_i8<L, 4, kBlockRowsOfSet, 1, 16>(m, x, num_tiles, out, block4x4_set<L>);
 }
 
 }  // namespace TICKET_ISA

@@ -8,6 +8,8 @@
 
 namespace TICKET_ISA {
 
+using ticket::kRowsOfSet;
+
 // 512 * 255 * 127 < 2^24
 constexpr uint32_t kExactColumns = 512;
 
@@ -42,65 +44,68 @@ struct Four {
 #endif
 };
 
-// Add `length` quads of a row: columns index[i], or four neighbouring ones from 4 * index[i / 4].
+// The sums of the rows of a set over `length` quads of entries: columns index[0 ... 3], or four neighbouring ones from
+// 4 * index[0] on.
 template <int L, bool kIsBlock, typename T>
-TICKET_INLINE Row<L> sparse_sum(const float *x, const uint16_t *index, const T *values, uint32_t length) {
-    Row<L> a = {}, b = {};
-    for (uint32_t i = 0; i < length; i++) {
-        const float *p0, *p1, *p2, *p3;
-        if (kIsBlock) {
-            p0 = x + size_t{index[i]} * 4 * L, p1 = p0 + L, p2 = p1 + L, p3 = p2 + L;
-        } else {
-            const uint16_t *k = index + 4 * i;
-            p0 = x + size_t{k[0]} * (L / 2), p1 = x + size_t{k[1]} * (L / 2);
-            p2 = x + size_t{k[2]} * (L / 2), p3 = x + size_t{k[3]} * (L / 2);
+TICKET_INLINE void sparse_set(const float *x, const uint16_t *index, const T *values, uint32_t length, Row<L> *sums) {
+    constexpr uint32_t kIndices = kIsBlock ? 1 : 4;
+    // Where a row is one register, the sums of a set are too few to keep the processor busy.
+    constexpr uint32_t kParts = Row<L>::R == 1 ? 2 : 1;
+    Row<L> parts[kRowsOfSet][kParts] = {};
+    for (uint32_t i = 0; i < length; i++, index += kIndices * kRowsOfSet, values += 4 * kRowsOfSet) {
+        TICKET_UNROLL
+        for (uint32_t n = 0; n < kRowsOfSet; n++) {
+            const Four<T> w(values + 4 * n);
+            TICKET_UNROLL
+            for (uint32_t c = 0; c < 4; c++) {
+                const size_t at = kIsBlock ? (size_t{index[n]} * 4 + c) * L : size_t{index[4 * n + c]} * (L / 2);
+                accumulate<L>(parts[n][c % kParts], w[c], load<L>(x + at));
+            }
         }
-        const Four<T> w(values + 4 * size_t{i});
-        accumulate<L>(a, w[0], load<L>(p0));
-        accumulate<L>(b, w[1], load<L>(p1));
-        accumulate<L>(a, w[2], load<L>(p2));
-        accumulate<L>(b, w[3], load<L>(p3));
     }
-    return a + b;
+    TICKET_UNROLL
+    for (uint32_t n = 0; n < kRowsOfSet; n++) sums[n] = kParts == 1 ? parts[n][0] : parts[n][0] + parts[n][kParts - 1];
 }
 
 template <int L, bool kIsBlock, typename T>
-static void sparse_float(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    const Finish<L> finish(m, x, sink);
+static void sparse_float(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out) {
+    constexpr uint32_t kIndices = kIsBlock ? kRowsOfSet : 4 * kRowsOfSet, kValues = 4 * kRowsOfSet;
     const uint16_t *index = m.index.data(), *order = m.order.data();
     const T *values = values_of<T>(m);
     for (size_t g = 0; g < m.groups.size(); g++) {
         const Group group = m.groups[g];
-        const uint32_t per_quad = kIsBlock ? 1 : 4;
-        for (uint32_t i = 0; i < group.num_rows; i++) {
-            const uint32_t row = *order++;
+        for (uint32_t i = 0; i < group.num_sets; i++) {
             for (uint32_t tile = 0; tile < num_tiles; tile++) {
-                const float *tile_x = float_tile<L>(x, tile);
+                const float *p = float_tile<L>(x, tile);
+                float *rows = out.data + tile * out.tile_floats;
+                Row<L> part[kRowsOfSet];
                 if constexpr (sizeof(T) == 1) {
-                    Sums<L> sums = {};
+                    Sums<L> sums[kRowsOfSet] = {};
                     for (uint32_t from = 0; from < group.length; from += kExactColumns / 4) {
-                        uint32_t rest = group.length - from;
-                        uint32_t length = rest < kExactColumns / 4 ? rest : kExactColumns / 4;
-                        add_sums<L>(sums, to_sums<L>(sparse_sum<L, kIsBlock>(tile_x, index + per_quad * from,
-                                                                             values + 4 * size_t{from}, length)));
+                        const uint32_t rest = group.length - from;
+                        const uint32_t length = rest < kExactColumns / 4 ? rest : kExactColumns / 4;
+                        sparse_set<L, kIsBlock>(p, index + size_t{from} * kIndices, values + size_t{from} * kValues,
+                                                length, part);
+                        for (uint32_t n = 0; n < kRowsOfSet; n++) add_sums<L>(sums[n], to_sums<L>(part[n]));
                     }
-                    finish(tile, row, sums);
+                    for (uint32_t n = 0; n < kRowsOfSet; n++) store<L>(rows + size_t{order[n]} * L, sums[n]);
                 } else {
-                    Row<L> y = sparse_sum<L, kIsBlock>(tile_x, index, values, group.length);
-                    finish(tile, row, y);
+                    sparse_set<L, kIsBlock>(p, index, values, group.length, part);
+                    for (uint32_t n = 0; n < kRowsOfSet; n++) store<L>(rows + size_t{order[n]} * L, part[n]);
                 }
             }
-            index += per_quad * group.length;
-            values += 4 * size_t{group.length};
+            order += kRowsOfSet;
+            index += size_t{group.length} * kIndices;
+            values += size_t{group.length} * kValues;
         }
     }
 }
 
 template <int L>
-static void dense_f32(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    const Finish<L> finish(m, x, sink);
+static void dense_f32(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out) {
     for (uint32_t first = 0; first < m.rows; first += TICKET_PANEL) {
         const float *panel = values_of<float>(m) + size_t{first} * m.cols;
+        const uint32_t num_rows = m.rows - first < TICKET_PANEL ? m.rows - first : TICKET_PANEL;
         for (uint32_t tile = 0; tile < num_tiles; tile++) {
             const float *p = float_tile<L>(x, tile), *w = panel;
             Row<L> sums[TICKET_PANEL] = {};
@@ -109,9 +114,10 @@ static void dense_f32(const Packed &m, const Activations &x, uint32_t num_tiles,
                 TICKET_UNROLL
                 for (int j = 0; j < TICKET_PANEL; j++) accumulate<L>(sums[j], w[j], row);
             }
+            float *rows = out.data + tile * out.tile_floats + size_t{first} * L;
             TICKET_UNROLL
-            for (int j = 0; j < TICKET_PANEL; j++) {
-                if (first + j < m.rows) finish(tile, first + j, sums[j]);
+            for (uint32_t j = 0; j < TICKET_PANEL; j++) {
+                if (j < num_rows) store<L>(rows + j * L, sums[j]);
             }
         }
     }
@@ -122,7 +128,7 @@ static void dense_f32(const Packed &m, const Activations &x, uint32_t num_tiles,
 static_assert(TICKET_PANEL == 4, "the panels of these kernels have four rows");
 
 template <int L>
-TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Finish<L> &finish,
+TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out,
                                uint32_t first, const int8_t *panel) {
     for (uint32_t tile = 0; tile < num_tiles; tile++) {
         const float *p = float_tile<L>(x, tile);
@@ -145,27 +151,28 @@ TICKET_INLINE void dense_panel(const Packed &m, const Activations &x, uint32_t n
             TICKET_UNROLL
             for (int j = 0; j < TICKET_PANEL; j++) add_sums<L>(sums[j], to_sums<L>(part[j]));
         }
+        float *rows = out.data + tile * out.tile_floats + size_t{first} * L;
         TICKET_UNROLL
-        for (int j = 0; j < TICKET_PANEL; j++) {
-            if (first + j < m.rows) finish(tile, first + j, sums[j]);
+        for (uint32_t j = 0; j < TICKET_PANEL; j++) {
+            if (first + j < m.rows) store<L>(rows + j * L, sums[j]);
         }
     }
 }
 
 template <int L>
-static void block1x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    sparse_float<L, true, int8_t>(m, x, num_tiles, sink);
+static void block1x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out) {
+    sparse_float<L, true, int8_t>(m, x, num_tiles, out);
 }
 
 template <int L>
-static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Sink &sink) {
-    const Finish<L> finish(m, x, sink);
+static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tiles, const Tiles &out) {
+    constexpr uint32_t kSet = ticket::kBlockRowsOfSet;
     const uint16_t *index = m.index.data(), *order = m.order.data();
     const int8_t *values = values_of<int8_t>(m);
     for (size_t g = 0; g < m.groups.size(); g++) {
         const Group group = m.groups[g];
-        for (uint32_t i = 0; i < group.num_rows; i++) {
-            const uint32_t first = 4 * uint32_t{*order++};
+        for (uint32_t i = 0; i < group.num_sets * kSet; i++) {
+            const uint32_t first = 4 * uint32_t{order[i]};
             for (uint32_t tile = 0; tile < num_tiles; tile++) {
                 const float *p = float_tile<L>(x, tile);
                 Sums<L> sums[4] = {};
@@ -174,8 +181,9 @@ static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tile
                     const uint32_t to = from + (rest < kExactColumns / 4 ? rest : kExactColumns / 4);
                     Row<L> part[4] = {};
                     for (uint32_t k = from; k < to; k++) {
-                        const float *row = p + size_t{index[k]} * 4 * L;
-                        const int8_t *w = values + 16 * size_t{k};
+                        const size_t at = size_t{k} * kSet + i % kSet;
+                        const float *row = p + size_t{index[at]} * 4 * L;
+                        const int8_t *w = values + 16 * at;
                         const Four<int8_t> rows[4] = {Four<int8_t>(w), Four<int8_t>(w + 4), Four<int8_t>(w + 8),
                                                       Four<int8_t>(w + 12)};
                         TICKET_UNROLL
@@ -187,13 +195,18 @@ static void block4x4_i8(const Packed &m, const Activations &x, uint32_t num_tile
                     }
                     for (int j = 0; j < 4; j++) add_sums<L>(sums[j], to_sums<L>(part[j]));
                 }
-                for (int j = 0; j < 4; j++) {
-                    if (first + j < m.rows) finish(tile, first + j, sums[j]);
+                for (uint32_t j = 0; j < 4; j++) {
+                    if (first + j < m.rows) {
+                        store<L>(out.data + tile * out.tile_floats + size_t{first + j} * L, sums[j]);
+                    }
                 }
             }
-            index += group.length;
-            values += 16 * size_t{group.length};
+            if (i % kSet == kSet - 1) {
+                index += size_t{group.length} * kSet;
+                values += 16 * size_t{group.length} * kSet;
+            }
         }
+        order += group.num_sets * kSet;
     }
 }
 

@@ -34,9 +34,6 @@ size_t Model::num_bytes() const {
 
 namespace {
 
-// Numbers of all position biases, or of a state. Both grow with the chunk length, which costs a file nothing to claim.
-constexpr size_t kMaxFloats = size_t{1} << 26;
-
 // The bias of every difference of frames that a step can meet, one after the other, so that the queries of a tile read
 // theirs in one piece: entry i belongs to (frame of the query) - (frame of the key) = i - (padded chunk - 1).
 bool spread_bias(const BlockRecord &record, const Model &model, Array<float> *bias, Error *error) {
@@ -55,15 +52,22 @@ bool spread_bias(const BlockRecord &record, const Model &model, Array<float> *bi
     return true;
 }
 
-bool unpack_depthwise(const MatrixRecord &record, Block *block, Error *error) {
+// Each channel's taps stand in a row of zeros.
+bool unpack_depthwise(const MatrixRecord &record, const Model &model, Block *block, Error *error) {
     const size_t size = size_t{record.rows} * record.cols;
-    if (!block->depthwise.allocate(size)) return error->set("not enough memory");
-    if (!is_int8(record.format)) return record.decode(block->depthwise.data(), error);
-    Array<int8_t> values;
-    if (!values.allocate(size)) return error->set("not enough memory");
-    if (!record.decode(values.data(), error)) return false;
+    Array<float> floats;
+    Array<int8_t> integers;
+    if (!block->depthwise.allocate(size_t{record.rows} * model.num_taps)) return error->set("not enough memory");
+    const bool is_enough = is_int8(record.format) ? integers.allocate(size) : floats.allocate(size);
+    if (!is_enough) return error->set("not enough memory");
+    if (!(is_int8(record.format) ? record.decode(integers.data(), error) : record.decode(floats.data(), error))) {
+        return false;
+    }
+    const size_t first = model.conv_past - model.config.conv_reach();
     for (size_t i = 0; i < size; i++) {
-        block->depthwise[i] = record.scale[i / record.cols] * static_cast<float>(values[i]);
+        const size_t row = i / record.cols;
+        const float tap = is_int8(record.format) ? record.scale[row] * static_cast<float>(integers[i]) : floats[i];
+        block->depthwise[row * model.num_taps + first + i % record.cols] = tap;
     }
     return true;
 }
@@ -82,7 +86,7 @@ bool build_block(const BlockRecord &record, const Model &model, uint32_t panel, 
     }
     if (w.conv != 0 && !(pack(record.pointwise_in, panel, &block->pointwise_in, error) &&
                          pack(record.pointwise_out, panel, &block->pointwise_out, error) &&
-                         unpack_depthwise(record.depthwise, block, error) &&
+                         unpack_depthwise(record.depthwise, model, block, error) &&
                          block->depthwise_bias.copy_from(record.depthwise.bias) &&
                          block->conv_gain.copy_from(record.conv_gain))) {
         return false;
@@ -106,6 +110,9 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
     model->num_slots = (c.left_context + c.chunk_frames - 1) / c.chunk_frames + 1;
     const uint32_t padded = model->num_tiles * model->lanes;
     model->bias_length = 2 * padded + model->num_slots * c.chunk_frames;
+    model->conv_past = static_cast<uint32_t>(round_up(c.conv_reach(), model->lanes));
+    model->num_taps = static_cast<uint32_t>(round_up(model->conv_past + c.conv_reach() + 1, model->lanes));
+    model->conv_stride = padded + model->num_taps;
     if (!model->mean.copy_from(file.mean) || !model->inverse_std.copy_from(file.inverse_std) ||
         !pack(file.conv1, kernels->panel, &model->conv1, error) ||
         !pack(file.conv2, kernels->panel, &model->conv2, error) || !pack(file.head, kernels->panel, &model->head, error)) {
@@ -115,7 +122,7 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
     size_t floats = 0, bias_floats = 0;
     for (uint32_t i = 0; i < c.num_blocks; i++) {
         bias_floats += size_t{file.blocks[i].widths.heads} * model->bias_length;
-        if (bias_floats > kMaxFloats) return error->set("blocks[%u]: too many heads for such long chunks", i);
+        if (bias_floats > kMaxState) return error->set("blocks[%u]: too many heads for such long chunks", i);
         void *memory = std::malloc(sizeof(Block));
         if (memory == nullptr) return error->set("not enough memory");
         Block *block = new (memory) Block();
@@ -124,8 +131,8 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
         block->keys_offset = floats;
         floats += size_t{model->num_slots} * padded * 2 * block->widths.heads * c.head_width;
         block->cache_offset = floats;
-        floats += round_up(size_t{block->widths.conv} * c.conv_reach(), kAlignment / sizeof(float));
-        if (floats > kMaxFloats) return error->set("blocks[%u]: a stream's caches would be too large", i);
+        floats += round_up(size_t{block->widths.conv} * model->conv_past, kAlignment / sizeof(float));
+        if (floats > kMaxState) return error->set("blocks[%u]: a stream's caches would be too large", i);
     }
     model->state_tag = file.checksum ^ model->lanes;
     model->state_bytes = round_up(sizeof(StateHeader) + floats * sizeof(float), kAlignment);

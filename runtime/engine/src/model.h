@@ -17,29 +17,20 @@ struct Activations {
     float *steps = nullptr;  // (tiles, 2, L): what one step of the integers is worth in each frame; that times the zero
 };
 
-// Where the rows of a product go.
-struct Sink {
-    enum Kind {
-        copy,   // out = y
-        split,  // out = y, but rows from `first_rest` on to `rest`
-        add,    // out += y
-        silu,   // out = SiLU(y)
-    };
-    Kind kind = copy;
-    float *out = nullptr;
+// Where the sums of a product go: (rows, L) of each tile, whose bits are integers where the weights are int8.
+struct Tiles {
+    float *data = nullptr;
     size_t tile_floats = 0;
-    uint32_t first_rest = 0;
-    float *const *rest = nullptr;
-    int32_t *integers = nullptr;  // where not null, the integer sums go here, and nowhere else
 };
 
 struct Block {
     BlockWidths widths;
     Packed ff1_up, ff1_down, query_key_value, out, pointwise_in, pointwise_out, ff2_up, ff2_down;
     Array<float> position_bias;  // (heads, bias_length): by frame of the query minus frame of the key
-    Array<float> depthwise, depthwise_bias, conv_gain, norm_gain, norm_bias;
+    Array<float> depthwise;      // (conv, num_taps): zeros, the taps from conv_past - conv_reach on, zeros
+    Array<float> depthwise_bias, conv_gain, norm_gain, norm_bias;
     size_t keys_offset = 0;   // floats into a state: (slots, tiles, 2 * heads * head_width, L)
-    size_t cache_offset = 0;  // floats into a state: (conv, conv_reach)
+    size_t cache_offset = 0;  // floats into a state: (conv, conv_past)
 };
 
 struct Model;
@@ -77,6 +68,9 @@ struct Model {
     uint32_t num_tiles = 0;     // tiles of one stream's chunk
     uint32_t num_slots = 0;     // chunks whose keys and values a state holds, the present one among them
     uint32_t bias_length = 0;
+    uint32_t conv_past = 0;     // frames before the chunk in a window of the convolution: the filter's reach, in rows
+    uint32_t num_taps = 0;      // of the filter, in rows
+    uint32_t conv_stride = 0;   // of such windows
     size_t state_bytes = 0;
     uint64_t state_tag = 0;
     const Kernels *kernels = nullptr;

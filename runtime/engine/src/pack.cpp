@@ -63,53 +63,70 @@ bool pack_bits(uint32_t panel, Packed *packed, Error *error) {
     return true;
 }
 
-// Sort rows (of blocks) by how many entries they have, and write them in that order.
-template <typename T, uint32_t H, uint32_t W>
+// Sort rows (of blocks) by how many entries they have, the longest first, and write them in that order, N at a time.
+template <typename T, uint32_t H, uint32_t W, uint32_t N>
 bool pack_sparse(const T *dense, const MatrixRecord &m, Packed *packed, Error *error) {
     constexpr bool kIsCsr = W == 1;
     constexpr uint32_t kUnit = kIsCsr ? 4 : 1;  // single weights are read four at a time
     const uint32_t num_rows = static_cast<uint32_t>(round_up(m.rows, H) / H);
     const uint32_t num_columns = static_cast<uint32_t>(round_up(m.cols, W) / W);
+    const uint32_t num_sets = static_cast<uint32_t>(round_up(num_rows, N) / N);
+    const uint32_t longest = static_cast<uint32_t>(round_up(num_columns, kUnit) / kUnit);
     Array<uint32_t> lengths, starts;
-    if (!lengths.allocate(num_rows) || !starts.allocate(num_columns / kUnit + 3)) return out_of_memory(error);
+    if (!lengths.allocate(num_rows) || !starts.allocate(size_t{longest} + 2) ||
+        !packed->order.allocate(size_t{num_sets} * N)) {
+        return out_of_memory(error);
+    }
     T block[H * W];
-    size_t num_entries = 0;
     for (uint32_t row = 0; row < num_rows; row++) {
         uint32_t count = 0;
         for (uint32_t column = 0; column < num_columns; column++) {
             count += read_block<T, H, W>(dense, m, row * H, column * W, block);
         }
         lengths[row] = static_cast<uint32_t>(round_up(count, kUnit) / kUnit);
-        starts[lengths[row] + 1]++;
-        num_entries += size_t{lengths[row]} * kUnit;
+        starts[longest - lengths[row] + 1]++;
     }
-    size_t num_groups = 0;
-    for (size_t length = 0; length + 1 < starts.size(); length++) num_groups += starts[length + 1] != 0;
-    if (!packed->groups.allocate(num_groups) || !packed->order.allocate(num_rows) ||
-        !packed->index.allocate(num_entries) || !packed->values.allocate(num_entries * H * W * sizeof(T))) {
+    for (uint32_t i = 0; i <= longest; i++) starts[i + 1] += starts[i];
+    for (uint32_t row = 0; row < num_rows; row++) {
+        packed->order[starts[longest - lengths[row]]++] = static_cast<uint16_t>(row);
+    }
+    for (uint32_t i = num_rows; i < num_sets * N; i++) packed->order[i] = packed->order[num_rows - 1];
+    // Rows are as long as the first of their set.
+    size_t num_entries = 0, num_groups = 0;
+    for (uint32_t set = 0; set < num_sets; set++) {
+        const uint32_t length = lengths[packed->order[set * N]];
+        num_entries += size_t{length} * kUnit * N;
+        num_groups += set == 0 || length != lengths[packed->order[(set - 1) * N]];
+    }
+    if (!packed->groups.allocate(num_groups) || !packed->index.allocate(num_entries) ||
+        !packed->values.allocate(num_entries * H * W * sizeof(T))) {
         return out_of_memory(error);
     }
-    size_t group = 0;
-    for (uint32_t length = 0; length + 1 < starts.size(); length++) {
-        if (starts[length + 1] != 0) packed->groups[group++] = {length, starts[length + 1]};
-        starts[length + 1] += starts[length];
-    }
-    for (uint32_t row = 0; row < num_rows; row++) packed->order[starts[lengths[row]]++] = static_cast<uint16_t>(row);
     T *values = reinterpret_cast<T *>(packed->values.data());
-    size_t entry = 0;
-    for (uint32_t place = 0; place < num_rows; place++) {
-        const uint32_t row = packed->order[place];
-        const size_t end = entry + size_t{lengths[row]} * kUnit;
-        uint16_t last = 0;
-        for (uint32_t column = 0; column < num_columns; column++) {
-            if (!read_block<T, H, W>(dense, m, row * H, column * W, block)) continue;
-            last = static_cast<uint16_t>(kIsCsr ? 2 * column : column);
-            packed->index[entry] = last;
-            std::memcpy(values + entry * H * W, block, sizeof block);
-            entry++;
+    size_t start = 0, group = 0;
+    for (uint32_t set = 0; set < num_sets; set++) {
+        const uint32_t length = lengths[packed->order[set * N]];
+        if (set != 0 && length != packed->groups[group].length) group++;
+        packed->groups[group].length = length;
+        packed->groups[group].num_sets++;
+        for (uint32_t n = 0; n < N; n++) {
+            const auto place = [&](uint32_t entry) {
+                return start + (size_t{entry / kUnit} * N + n) * kUnit + entry % kUnit;
+            };
+            const uint32_t row = packed->order[set * N + n];
+            uint32_t entry = 0;
+            uint16_t last = 0;
+            for (uint32_t column = 0; column < num_columns; column++) {
+                if (!read_block<T, H, W>(dense, m, row * H, column * W, block)) continue;
+                last = static_cast<uint16_t>(kIsCsr ? 2 * column : column);
+                packed->index[place(entry)] = last;
+                std::memcpy(values + place(entry) * H * W, block, sizeof block);
+                entry++;
+            }
+            // What fills a row up multiplies activations that are in the cache anyway, by zero.
+            for (; entry < length * kUnit; entry++) packed->index[place(entry)] = last;
         }
-        // What fills a quad up multiplies a row that is in the cache anyway, by zero.
-        for (; entry < end; entry++) packed->index[entry] = last;
+        start += size_t{length} * kUnit * N;
     }
     return true;
 }
@@ -125,12 +142,12 @@ bool pack_values(const T *dense, const MatrixRecord &record, uint32_t panel, Pac
             return pack_dense(dense, record, panel, 4, &packed->values, error) && pack_bits(panel, packed, error);
         case Format::csr_f32:
         case Format::csr_i8:
-            return pack_sparse<T, 1, 1>(dense, record, packed, error);
+            return pack_sparse<T, 1, 1, kRowsOfSet>(dense, record, packed, error);
         case Format::block1x4_f32:
         case Format::block1x4_i8:
-            return pack_sparse<T, 1, 4>(dense, record, packed, error);
+            return pack_sparse<T, 1, 4, kRowsOfSet>(dense, record, packed, error);
         case Format::block4x4_i8:
-            return pack_sparse<T, 4, 4>(dense, record, packed, error);
+            return pack_sparse<T, 4, 4, kBlockRowsOfSet>(dense, record, packed, error);
     }
     return error->set("unknown format");
 }

@@ -5,10 +5,13 @@
 
 namespace ticket {
 
-// Rows of equal length that stand together: their loops need no prediction.
+// Rows that a kernel works on at once: single ones, and those of 4x4 blocks.
+constexpr uint32_t kRowsOfSet = 4, kBlockRowsOfSet = 2;
+
+// Sets of rows of equal length that stand together: their loops need no prediction.
 struct Group {
-    uint32_t length;    // entries of each row: quads of weights (csr), or blocks
-    uint32_t num_rows;  // rows, or rows of blocks (4x4)
+    uint32_t length;  // entries of each row: quads of weights (csr), or blocks
+    uint32_t num_sets;
 };
 
 struct Packed {
@@ -21,13 +24,13 @@ struct Packed {
     // dense_f32:  float (panels, cols, panel)
     // dense_i8:   int8 (panels, cols / 4, panel, 4)
     // bitmask_i8: the values of dense_i8 that are not zero, in that order
-    // csr:        float or int8, quads of one row after the other
-    // block1x4:   float or int8 (blocks, 4);  block4x4: int8 (blocks, 4 rows, 4 columns)
+    // csr:        float or int8 (sets, entries, rows of a set, 4)
+    // block1x4:   the same;  block4x4: int8 (sets, entries, rows of a set, 4 rows, 4 columns)
     Array<uint8_t> values;
     Array<uint64_t> bits;     // bitmask_i8: one bit for each value of dense_i8, 64 a word, panels begin at words
-    Array<uint16_t> index;    // csr: twice the column of each weight, padded to quads; blocks: quad of columns
+    Array<uint16_t> index;    // (sets, entries, rows of a set): csr: (4) twice the column; blocks: quad of columns
     Array<Group> groups;
-    Array<uint16_t> order;    // csr, block1x4: rows in the order of the groups; block4x4: rows of blocks
+    Array<uint16_t> order;    // rows (of blocks) of the sets; what the last one lacks repeats its last row
 
     size_t num_bytes() const;
 };

@@ -46,10 +46,13 @@ public:
             }
         }
         pad(width, chunk + 1, chunk);
-        Sink sink;
-        sink.out = x;
-        sink.tile_floats = size_t{config_.model_width} * L;
-        convolve<L>(model_.conv2, width, 0, model_.num_tiles, input, sink, panel);
+        convolve<L>(model_.conv2, width, 0, model_.num_tiles, input, {x, size_t{config_.model_width} * L}, panel);
+        for (uint32_t tile = 0; tile < model_.num_tiles; tile++) {
+            float *out = x + tile * size_t{config_.model_width} * L;
+            finish<L>(model_.conv2, input, tile, out, [&](const auto &rows) {
+                for (uint32_t k = 0; k < config_.model_width; k++) store<L>(out + size_t{k} * L, rows(k));
+            });
+        }
     }
 
 private:
@@ -65,23 +68,25 @@ private:
     // k % width at frames 2t, 2t + 1 or 2t + 2.
     template <int N>
     void convolve(const Packed &m, uint32_t width, uint32_t start, uint32_t num_tiles, Activations input,
-                  const Sink &sink, uint8_t *panel) {
+                  const Tiles &out, uint8_t *panel) {
         for (uint32_t tile = 0; tile < num_tiles; tile++) {
             prepare<N>(m.format, 3 * width, input, tile, [&](uint32_t k) {
                 const float *half = (k / width == 1 ? odd_ : even_) + k % width * stride_;
                 return load<N>(half + start + tile * N + (k / width == 2 ? 1 : 0));
             });
         }
-        product<N>(m, input, num_tiles, sink, panel);
+        product<N>(m, input, num_tiles, out, panel);
     }
 
     template <int N>
     void first(uint32_t start, uint32_t num_tiles, const Activations &input, float *hidden, uint8_t *panel) {
-        Sink sink;
-        sink.kind = Sink::silu;
-        sink.tile_floats = size_t{config_.stem_width} * N;
-        sink.out = hidden + size_t{start} * config_.stem_width;
-        convolve<N>(model_.conv1, config_.num_mels, start, num_tiles, input, sink, panel);
+        const Tiles out = {hidden + size_t{start} * config_.stem_width, size_t{config_.stem_width} * N};
+        convolve<N>(model_.conv1, config_.num_mels, start, num_tiles, input, out, panel);
+        for (uint32_t tile = 0; tile < num_tiles; tile++) {
+            float *rows = out.data + tile * out.tile_floats;
+            finish<N>(model_.conv1, input, tile, rows,
+                      [&](const auto &sums) { silu_rows<N>(sums, config_.stem_width, rows); });
+        }
     }
 
     float result_of_first(const float *hidden, uint32_t channel, uint32_t frame) const {

