@@ -88,7 +88,7 @@ def _parse(argv):
         choices=tuple(TARGETS),
         default="server",
         help="processors that model.ticket is meant for. server: AVX-512 with VNNI; mobile: ARM with dot products, "
-        "AVX-VNNI; basic: any other. Each runs it, and that one fastest (default: %(default)s)",
+        "AVX-VNNI; basic: any other. Each runs it, and that one fastest. compact: least memory (default: %(default)s)",
     )
     parser.add_argument(
         "--ticket-bits",

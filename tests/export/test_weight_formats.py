@@ -25,11 +25,10 @@ def random_weights(rows, cols, *, density, block=(1, 1), seed=0):
     ("density", "block", "int8", "fp32"),
     [
         (1.0, (1, 1), "dense_i8", "dense_f32"),
-        (0.46, (1, 1), "dense_i8", "dense_f32"),
-        (0.44, (1, 1), "bitmask_i8", "dense_f32"),
-        (0.39, (1, 1), "bitmask_i8", "csr_f32"),
-        (0.13, (1, 1), "bitmask_i8", "csr_f32"),
-        (0.11, (1, 1), "csr_i8", "csr_f32"),
+        (0.41, (1, 1), "dense_i8", "dense_f32"),
+        (0.39, (1, 1), "dense_i8", "csr_f32"),
+        (0.16, (1, 1), "dense_i8", "csr_f32"),
+        (0.14, (1, 1), "csr_i8", "csr_f32"),
         (0.05, (1, 1), "csr_i8", "csr_f32"),
         (0.0, (1, 1), "csr_i8", "csr_f32"),
         (0.5, (1, 4), "block1x4_i8", "block1x4_f32"),
@@ -50,11 +49,15 @@ def test_density_and_blocks_choose(shape, density, block, int8, fp32):
 @pytest.mark.parametrize(
     ("target", "density", "kind"),
     [
-        ("server", 0.2, "bitmask"),
+        ("server", 0.2, "dense"),
         ("mobile", 0.2, "dense"),
         ("mobile", 0.09, "csr"),
         ("basic", 0.39, "csr"),
         ("basic", 0.41, "dense"),
+        ("compact", 0.05, "csr"),
+        ("compact", 0.07, "bitmask"),
+        ("compact", 0.84, "bitmask"),
+        ("compact", 0.9, "dense"),
     ],
 )
 def test_the_target_chooses(target, density, kind):
