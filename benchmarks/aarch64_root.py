@@ -17,7 +17,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.install_size import copy_sources
+from benchmarks.install_size import LIST_FILES, copy_sources
 from benchmarks.results import CHECKOUT
 from runtime.engine.build import BuildError, find_compiler
 from runtime.errors import LotteryError
@@ -36,11 +36,6 @@ PROCESSORS = {
 }
 DEFAULT_PROCESSOR = "cortex-a72"
 _EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
-_LIST_VERSIONS = """
-import importlib.metadata, json, platform
-found = {each.name: each.version for each in importlib.metadata.distributions()}
-print(json.dumps({"python": platform.python_version(), **dict(sorted(found.items()))}))
-"""
 _NUM_CORES = 2
 # The oldest C library that a wheel of Python 3.11 may name.
 _OLDEST_GLIBC = 17
@@ -57,12 +52,17 @@ class ArmPython:
     Args:
         root: folder of the system; QEMU's -L.
         environment: folder of the virtual environment.
-        has_engine: whether the ticket engine's library was compiled into the wheel.
+        wheel: what was installed.
     """
 
     root: Path
     environment: Path
-    has_engine: bool
+    wheel: Path
+
+    @property
+    def has_engine(self):
+        """Whether the ticket engine's library was compiled into the wheel."""
+        return not self.wheel.name.endswith("-any.whl")
 
     @property
     def python(self):
@@ -77,9 +77,9 @@ class ArmPython:
         """
         return _run([*emulator(self.root, processor=processor), str(self.python), "-P", *map(str, arguments)])
 
-    def versions(self):
-        """Return {distribution: version} of what is installed."""
-        return json.loads(self.run("-c", _LIST_VERSIONS))
+    def installed_sizes(self):
+        """Return {distribution: {"version", "bytes"}} of what is installed."""
+        return json.loads(self.run("-c", LIST_FILES))
 
     def script(self, name):
         """Return the path of an installed command, to be run as an argument of `run`."""
@@ -149,7 +149,7 @@ def make_arm_python(folder, *, cache=None):
     (python,) = root.glob("usr/bin/python3.*[0-9]")
     wheels = _download_wheels(cache, version=python.name.removeprefix("python"))
     wheel = build_arm_wheel(folder)
-    arm = ArmPython(root=root, environment=folder / "venv", has_engine=not wheel.name.endswith("-any.whl"))
+    arm = ArmPython(root=root, environment=folder / "venv", wheel=wheel)
     shutil.rmtree(arm.environment, ignore_errors=True)
     _run(
         [*emulator(root, processor=DEFAULT_PROCESSOR), str(python), "-m", "venv", "--without-pip", str(arm.environment)]

@@ -24,7 +24,7 @@ from runtime.table import Table, number
 
 # What every virtual environment has before anything is installed.
 NOT_OURS = {"pip", "setuptools"}
-_LIST_FILES = """
+LIST_FILES = """
 import importlib.metadata, json, os
 sizes = {}
 for distribution in importlib.metadata.distributions():
@@ -84,7 +84,7 @@ def dependencies_without_onnxruntime():
 
 def installed_sizes(python):
     """Return {distribution: {"version", "bytes"}} of an environment, from the files each has installed."""
-    return json.loads(_run([str(python), "-c", _LIST_FILES]))
+    return json.loads(_run([str(python), "-c", LIST_FILES]))
 
 
 def site_packages_bytes(python):
