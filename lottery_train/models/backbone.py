@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from torch import nn
 
 from lottery_train.errors import ConfigError
+from lottery_train.models.registry import load_backbone
 from lottery_train.objective import Objective
 from lottery_train.settings import Settings
 
@@ -36,8 +37,6 @@ class ModelSettings(Settings):
 
     def variant(self, changes):
         """Return the defaults of another backbone where the changes name one, or these settings."""
-        from lottery_train.models.registry import load_backbone
-
         name = changes.get("backbone", self.backbone)
         return self if name == self.backbone else load_backbone(name).Settings()
 

@@ -33,14 +33,19 @@ def prune(weights, mask, *, criterion, granularity, schedule, level):
     pruned = mask.to("cpu")
     scores = criterion.scores(weights, pruned)
     sizes = {name: pruned[name].numel() for name in pruned.prunable}
-    groups = [granularity.cells(scores, pruned, names=names, pool=criterion.pool) for names in schedule.split(sizes)]
+    parts = schedule.split(sizes)
+    groups = [granularity.cells(scores, pruned, names=names, pool=criterion.pool) for names in parts]
     budgets = _budgets(groups, schedule, level=level)
     if any(budgets) and not any(len(cells.scores) for cells in groups):
         raise ConfigError(
             f"level {level}: nothing is left to remove, every group is at its smallest size",
             hint="ask for a higher density, or allow groups to be removed whole",
         )
-    for cells, budget in zip(groups, budgets, strict=True):
+    for number, (names, cells, budget) in enumerate(zip(parts, groups, budgets, strict=True)):
+        if number and cells.costs is not None:
+            # Units that left an earlier group may have taken some of this one's weights along.
+            before, cells = cells, granularity.cells(scores, pruned, names=names, pool=criterion.pool)
+            budget = max(0, budget - before.num_weights + cells.num_weights)
         granularity.carve(pruned, cells, removed=lowest(cells, budget=budget))
     return pruned
 

@@ -76,14 +76,20 @@ class UnitGranularity:
         return Mask({name: shapes[name] for name in prunable + attached}, prunable=prunable)
 
     def cells(self, scores, mask, *, names, pool):
-        """Return one cell for every bundle of the groups whose first prunable tensor is in `names`."""
-        pooled, costs, places, reached = [], [], [], []
-        for group in self.groups:
-            members = [member for member in group.members if member.tensor in mask.prunable]
-            first = next((name for name in mask.prunable if name in group.tensors), None)
+        """Return one cell for every bundle of the groups whose first prunable tensor is in `names`.
+
+        A tensor that units of several groups own is counted where the last of these groups is.
+        """
+        pooled, costs, places = [], [], []
+        firsts = [next((name for name in mask.prunable if name in group.tensors), None) for group in self.groups]
+        homes = {}
+        for group, first in zip(self.groups, firsts, strict=True):
+            homes |= {name: first for name in group.tensors if name in mask.prunable}
+        counted = {name for name, home in homes.items() if home in names}
+        for group, first in zip(self.groups, firsts, strict=True):
             if first not in names:
                 continue
-            reached.append(group)
+            members = [member for member in group.members if member.tensor in mask.prunable]
             unit_costs = sum(member.slices(mask[member.tensor]).sum(1) for member in members)
             unit_scores = _unit_scores(members, scores, mask, pool=pool)
             means = []
@@ -98,10 +104,10 @@ class UnitGranularity:
         costs = torch.stack(costs) if costs else torch.zeros(0, dtype=torch.int64)
         if self.balances_kinds:
             scores = _shares_below(scores, costs, kinds=[group.kind for group, _ in places])
-        owned = _owned(reached, mask)
+        owned = self._owned(mask, names=counted)
         return Cells(
             scores=scores,
-            costs=_marginal_costs(scores, places, mask),
+            costs=_marginal_costs(scores, places, {name: mask[name].cpu().clone() for name in counted}),
             num_weights=sum(int((mask[name] & entries).sum()) for name, entries in owned.items()),
             num_dense=sum(int(entries.sum()) for entries in owned.values()),
             places=tuple(places),
@@ -116,6 +122,14 @@ class UnitGranularity:
                 for name, kept in group.expand(keep, shapes=mask.shapes).items():
                     mask[name] = mask[name] & kept
 
+    def _owned(self, mask, *, names):
+        """Return name -> bool tensor: the entries of these tensors that some unit owns."""
+        owned = {name: torch.zeros_like(mask[name]) for name in names}
+        for group in (group for group in self.groups if owned.keys() & set(group.tensors)):
+            expanded = group.expand(torch.zeros(group.size, dtype=torch.bool), shapes=mask.shapes)
+            owned |= {name: owned[name] | ~expanded[name] for name in owned.keys() & expanded.keys()}
+        return owned
+
     def _bundles(self, group, scores, *, alive):
         """Return the removable bundles of a group, lowest first, each an int64 vector of unit numbers."""
         units = alive.nonzero().flatten()
@@ -126,20 +140,13 @@ class UnitGranularity:
         return bundles if self.allow_empty else bundles[:-1]
 
 
-def _owned(groups, mask):
-    """Return prunable name -> bool tensor: the entries that a unit of these groups owns."""
-    owned = {}
-    for group in groups:
-        expanded = group.expand(torch.zeros(group.size, dtype=torch.bool), shapes=mask.shapes)
-        for name in (name for name in expanded if name in mask.prunable):
-            owned[name] = ~expanded[name] | owned[name] if name in owned else ~expanded[name]
-    return owned
+def _marginal_costs(scores, places, alive):
+    """Return int64 (n,): weights that each bundle takes along when all bundles with lower scores have left.
 
-
-def _marginal_costs(scores, places, mask):
-    """Return int64 (n,): weights that each bundle takes along when all bundles with lower scores have left."""
+    Args:
+        alive: name -> bool tensor of the entries that are left; written over.
+    """
     costs = torch.zeros(len(places), dtype=torch.int64)
-    alive = {name: mask[name].cpu().clone() for name in mask.prunable}
     for place in scores.argsort(stable=True).tolist():
         group, bundle = places[place]
         for member in group.members:

@@ -92,9 +92,10 @@ def test_a_search_that_is_killed_ends_in_the_same_bytes(backbone, tones, tmp_pat
     {"backbone": "cnn-lstm"}, {"backbone": "cnn-lstm", "is_bidirectional": True}, {"backbone": "rnnt"},
     {"backbone": "rnnt", "encoder": "lstm", "predictor": "lstm"},
 ])  # fmt: skip
-def test_every_granularity_reaches_what_it_aims_at(changes, granularity):
+@pytest.mark.parametrize("schedule", ["constant", "layerwise"])
+def test_every_granularity_reaches_what_it_aims_at(changes, granularity, schedule):
     """Also where two units own one weight: what leaves is counted once, so that a round removes what it should."""
-    run = tiny_run(granularity=granularity, rate=0.25, rounds=2, rewind="init")
+    run = tiny_run(granularity=granularity, schedule=schedule, rate=0.25, rounds=2, rewind="init")
     # Wide enough that a bundle of eight units is a small part.
     widths = {"lstm_width": 96, "cnn_channels": (16, 16)} if "lstm" in str(changes) else {"ff": 128, "conv": 64}
     run = replace(run, model=ModelConfig(**changes | widths))

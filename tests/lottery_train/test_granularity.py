@@ -283,6 +283,12 @@ def test_a_weight_of_two_units_costs_the_first_that_leaves(balances_kinds):
         assert mask.num_kept - left.num_kept == int(cells.costs[removed].sum())
     again = granularity.cells(Magnitude().scores(weights, left), left, names=names, pool="energy")
     assert (again.num_weights, again.num_dense) == (left.num_kept, mask.num_kept)
+    schedule = Layerwise(Constant(0.2))
+    parts = [
+        granularity.cells(Magnitude().scores(weights, mask), mask, names=part, pool="energy")
+        for part in schedule.split({name: weights[name].numel() for name in mask.prunable})
+    ]
+    assert sum(cells.num_weights for cells in parts) == mask.num_kept
 
 
 def test_unit_groups_that_do_not_fit_are_refused(model):
