@@ -26,8 +26,17 @@ def parse_mix(text):
 
 
 def find_mix(text, *, data_dir=None):
-    """Find every corpus of a mix, see `find_corpus`: list of (Corpus, times)."""
-    return [(find_corpus(name, data_dir=data_dir), times) for name, times in parse_mix(text)]
+    """Find every corpus of a mix, see `find_corpus`: list of (Corpus, times).
+
+    Raises:
+        CorpusError: not a mix, a corpus is not there, or two of them are one: `data_dir` is a corpus itself.
+    """
+    corpora = [(find_corpus(name, data_dir=data_dir), times) for name, times in parse_mix(text)]
+    if len({corpus.splits["train"].resolve() for corpus, _ in corpora}) < len(corpora):
+        raise CorpusError(
+            f"corpus {text!r}: {data_dir} is one corpus, not a folder of them", hint="name the folder above it"
+        )
+    return corpora
 
 
 def read_mix(text, *, data_dir=None):

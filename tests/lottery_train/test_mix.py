@@ -48,6 +48,13 @@ def test_skipped_lines_are_counted_once_a_corpus(packs):
     assert "nowhere.wav" in str(skipped[0])
 
 
+def test_one_corpus_is_not_taken_for_two(packs):
+    assert len(read_mix("one*2", data_dir=packs / "one")["train"][0]) == 10
+    with pytest.raises(CorpusError, match="is one corpus") as caught:
+        find_mix("one+two", data_dir=packs / "one")
+    assert "above" in caught.value.hint
+
+
 def test_a_missing_split_is_named(packs):
     (packs / "two" / "dev.jsonl").unlink()
     with pytest.raises(CorpusError, match=r"corpus 'two' has no dev\.jsonl"):
