@@ -175,10 +175,13 @@ def compare_microphone(url, recognizer, clip, *, folder):
 def open_page(browser, url):
     """Return the open Page, its model loaded."""
     page = Page(browser, url)
-    opened = page.open()
-    if opened["phase"] != "ready":
-        raise LotteryError(f"the page does not load the bundle: {opened['error']['message']}")
+    _check_loaded(page.open())
     return page
+
+
+def _check_loaded(app):
+    if app["phase"] != "ready":
+        raise LotteryError(f"the page does not load the bundle: {app['error']['message']}")
 
 
 def measure(bundle, *, clips, num_microphone_clips, folder):
@@ -195,7 +198,7 @@ def measure(bundle, *, clips, num_microphone_clips, folder):
             page = open_page(browser, server.url)
             for precision in precisions:
                 print(f"{len(clips)} clips, {precision}", file=sys.stderr)
-                page.choose("precision", precision)
+                _check_loaded(page.choose("precision", precision))
                 recognizer = Recognizer(bundle, backend="onnxruntime", precision=precision)
                 results["exact"][precision] = compare_files(page, recognizer, clips, paths=exact)
                 paths = [clip.path for clip in clips]

@@ -3,11 +3,11 @@
     python -m benchmarks.sherpa bundles/an4 --data-dir ../shared/data
     python -m benchmarks.sherpa bundles/an4 --data-dir ../shared/data --versions 1.12.40 newest
 
-Without --versions the installed sherpa-onnx is compared; with it each version is installed from PyPI into an
-environment that is thrown away. A second of silence follows every clip, in both: sherpa-onnx leaves out the last,
-unfilled chunk. Our runtime says every clip again, with Kaldi's features (the code that sherpa-onnx uses) and, in int8,
-in the onnxruntime that this sherpa-onnx brings, so that the cause of a difference is known. Writes
-benchmarks/results/sherpa.json.
+A bundle that has one of the two models is compared in that one. Without --versions the installed sherpa-onnx is
+compared; with it each version is installed from PyPI into an environment that is thrown away. A second of silence
+follows every clip, in both: sherpa-onnx leaves out the last, unfilled chunk. Our runtime says every clip again, with
+Kaldi's features (the code that sherpa-onnx uses) and, in int8, in the onnxruntime that this sherpa-onnx brings, so that
+the cause of a difference is known. Writes benchmarks/results/sherpa.json.
 """
 
 import itertools
@@ -26,6 +26,7 @@ from runtime.command import run_command
 from runtime.features import SAMPLE_RATE_HZ
 from runtime.manifest import MODEL_ROLES, TICKET_ROLE, Manifest
 from runtime.options import create_parser
+from runtime.shipped import shipped_bundle
 from runtime.table import Table, number
 from runtime.tokenizer import WORD_START
 from runtime.word_errors import word_errors
@@ -165,13 +166,14 @@ def compare(environment, bundle, *, names, clips, ours):
         names, clips: see choose_clips.
         ours: {(backend, precision, features): clips}, our runtime in the installed onnxruntime.
     Returns:
-        dict of JSON values.
+        dict of JSON values; among them one a precision of the bundle's.
     """
-    files = {role: str(bundle / entry.path) for role, entry in Manifest.load(bundle).files.items()}
+    manifest = Manifest.load(bundle)
+    files = {role: str(bundle / entry.path) for role, entry in manifest.files.items()}
     found = {}
-    for precision, role in MODEL_ROLES.items():
+    for precision in precisions_of(manifest):
         print(f"recognising {len(clips)} clips, {precision}", file=sys.stderr)
-        theirs = environment.theirs(model=files[role], tokens=files["tokens"], clips=clips)
+        theirs = environment.theirs(model=files[MODEL_ROLES[precision]], tokens=files["tokens"], clips=clips)
         mine = ours["onnxruntime", precision, "ours"]
         row = {"ours": count(mine, theirs["clips"])}
         again = {("ours", "kaldi"): ours["onnxruntime", precision, "kaldi"]}
@@ -192,10 +194,16 @@ def compare(environment, bundle, *, names, clips, ours):
     return {"sherpa_onnx": theirs["sherpa_onnx"], "onnxruntime": theirs["onnxruntime"], **found}
 
 
+def precisions_of(manifest):
+    """Return the precisions of the ONNX models that a bundle has, fp32 first."""
+    return [precision for precision, role in MODEL_ROLES.items() if role in manifest.files]
+
+
 def recognise_ours(bundle, *, clips):
     """Return {(backend, precision, features): clips} of our runtime as it is installed here."""
     manifest = Manifest.load(bundle)
-    runs = [("onnxruntime", precision, features) for precision in MODEL_ROLES for features in sherpa_ours.FEATURES]
+    precisions = precisions_of(manifest)
+    runs = [("onnxruntime", precision, features) for precision in precisions for features in sherpa_ours.FEATURES]
     if TICKET_ROLE in manifest.files:
         runs.append(("engine", manifest.engine["precision"], "ours"))
     found = {}
@@ -207,24 +215,40 @@ def recognise_ours(bundle, *, clips):
 
 
 def summarise(versions):
-    """Return plain numbers; see MEANING."""
-    fp32 = [version["fp32"]["ours"] for version in versions]
-    int8 = [version["int8"]["ours"] for version in versions]
-    records = [record for version in versions for record in version["int8"]["differences"]]
+    """Return plain numbers, of the precisions that were compared; see MEANING."""
+    fp32, int8 = (
+        [version[precision] for version in versions if precision in version] for precision in ("fp32", "int8")
+    )
     summary = {
-        "sherpa_clips": fp32[0]["clips"],
-        "sherpa_token_mismatches": sum(row["clips_with_other_tokens"] for row in fp32),
-        "timestamp_mismatches": sum(row["clips_with_other_times"] for row in fp32),
+        "sherpa_clips": (fp32 or int8)[0]["ours"]["clips"],
         "versions": [version["sherpa_onnx"] for version in versions],
-        "sherpa_int8_clips_that_differ": max(row["clips_with_other_tokens"] for row in int8),
-        "sherpa_int8_token_edits_percent": round(max(100 * row["token_edits"] / row["tokens"] for row in int8), 2),
-        "int8_largest_margin": max((record["margin"] for record in records), default=0.0),
-        "int8_unexplained": sum(record["cause"] == UNEXPLAINED for record in records),
     }
-    same = [version["int8"].get("theirs_onnxruntime_kaldi_features") for version in versions]
-    if all(same):
-        summary["int8_same_features_and_onnxruntime_mismatches"] = sum(row["clips_with_other_tokens"] for row in same)
+    if fp32:
+        rows = [found["ours"] for found in fp32]
+        summary |= {
+            "sherpa_token_mismatches": sum(row["clips_with_other_tokens"] for row in rows),
+            "timestamp_mismatches": sum(row["clips_with_other_times"] for row in rows),
+        }
+    if int8:
+        rows = [found["ours"] for found in int8]
+        records = [record for found in int8 for record in found["differences"]]
+        percents = [_percent(row["token_edits"], row["tokens"]) for row in rows]
+        summary |= {
+            "sherpa_int8_clips_that_differ": max(row["clips_with_other_tokens"] for row in rows),
+            "sherpa_int8_token_edits_percent": round(max(percents), 2),
+            "int8_largest_margin": max((record["margin"] for record in records), default=0.0),
+            "int8_unexplained": sum(record["cause"] == UNEXPLAINED for record in records),
+        }
+        same = [found.get("theirs_onnxruntime_kaldi_features") for found in int8]
+        if all(same):
+            mismatches = sum(row["clips_with_other_tokens"] for row in same)
+            summary["int8_same_features_and_onnxruntime_mismatches"] = mismatches
     return summary
+
+
+def _percent(part, whole):
+    # Where no clip holds a token, an edit counts whole.
+    return 100 * part / max(1, whole)
 
 
 def _table(versions):
@@ -232,10 +256,10 @@ def _table(versions):
     rows = []
     for version in versions:
         for precision in MODEL_ROLES:
-            for name, row in version[precision].items():
+            for name, row in version.get(precision, {}).items():
                 if isinstance(row, dict):
                     counts = (row["clips"], row["clips_with_other_tokens"], row["clips_with_other_times"])
-                    edits = number(100 * row["token_edits"] / row["tokens"])
+                    edits = number(_percent(row["token_edits"], row["tokens"]))
                     cells = (version["sherpa_onnx"], version["onnxruntime"], precision, name.replace("_", " "))
                     rows.append((*cells, *map(str, counts), edits))
     return Table(header=header, rows=tuple(rows), num_left=4).text()
@@ -247,7 +271,9 @@ def _main(argv):
         description="Compare tokens and times of real clips with sherpa-onnx's; write benchmarks/results/sherpa.json.",
         examples="  python -m benchmarks.sherpa bundles/an4 --data-dir ../shared/data --versions 1.12.40 newest",
     )
-    parser.add_argument("bundle", type=Path, help="directory that lottery-export wrote, with an int8 model")
+    parser.add_argument(
+        "bundle", type=Path, nargs="?", help="directory that lottery-export wrote (default: the one that comes along)"
+    )
     parser.add_argument("--data-dir", required=True, metavar="DIR", help="folder of speech packs")
     parser.add_argument(
         "--versions",
@@ -258,7 +284,7 @@ def _main(argv):
     )
     parser.add_argument("--out", default=str(RESULTS), metavar="DIR", help="folder for sherpa.json")
     arguments = parser.parse_args(argv)
-    bundle = arguments.bundle.resolve()
+    bundle = (arguments.bundle or shipped_bundle()).resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         names, clips = choose_clips(arguments.data_dir, folder=folder)
@@ -273,14 +299,14 @@ def _main(argv):
     print(_table(versions))
     summary = summarise(versions)
     print("\n".join(f"{key}: {value}" for key, value in summary.items()))
-    scale = count(ours["onnxruntime", "int8", "ours"], ours["onnxruntime", "fp32", "ours"])
+    own = [ours.get(("onnxruntime", precision, "ours")) for precision in ("int8", "fp32")]
     details = {
         "meaning": MEANING,
         "bundle": bundle.name,
         "clips": CLIPS,
         "silence_s": SILENCE_S,
         "versions": versions,
-        "our_int8_beside_our_fp32": scale,
+        "our_int8_beside_our_fp32": count(*own) if all(own) else None,
     }
     path = write_result("sherpa", summary=summary, details=details, threads=1, folder=arguments.out)
     print(f"wrote {path}", file=sys.stderr)

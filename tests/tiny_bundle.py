@@ -47,15 +47,16 @@ def speak(text, *, sample_rate_hz=SAMPLE_RATE_HZ, gap_s=GAP_S):
     return np.concatenate(pieces).astype(np.float32)
 
 
-def write_tiny_bundle(path, *, chunk_frames=CHUNK_FRAMES, has_int8=True):
+def write_tiny_bundle(path, *, chunk_frames=CHUNK_FRAMES, has_fp32=True, has_int8=True):
     """Write a bundle directory and return its path; the int8 model is the same graph under another name."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     model = build_model(chunk_frames)
-    names = {"model": "model.onnx", "tokens": "tokens.txt"} | ({"model_int8": "model.int8.onnx"} if has_int8 else {})
-    onnx.save(model, path / names["model"])
-    if has_int8:
-        onnx.save(model, path / names["model_int8"])
+    names = {"model": "model.onnx"} if has_fp32 else {}
+    names |= {"model_int8": "model.int8.onnx"} if has_int8 else {}
+    for name in names.values():
+        onnx.save(model, path / name)
+    names["tokens"] = "tokens.txt"
     TOKENIZER.save(path / names["tokens"])
     Manifest(
         name=path.name,

@@ -129,7 +129,10 @@ def test_without_chromium(bundle, corpus, monkeypatch, capsys):
     assert "apt-get install chromium" in capsys.readouterr().err
 
 
-def test_from_the_command_line_to_the_result(bundle, corpus, tmp_path, capsys):
+def test_from_the_command_line_to_the_result(corpus, tmp_path, monkeypatch, capsys):
+    # the recogniser that comes along has int8 alone
+    bundle = write_tiny_bundle(tmp_path / "shipped", has_fp32=False)
+    monkeypatch.setattr(browser, "shipped_bundle", lambda: bundle)
     if find_chromium() is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
     if installed_version() != pinned_version():
@@ -140,7 +143,7 @@ def test_from_the_command_line_to_the_result(bundle, corpus, tmp_path, capsys):
         except LotteryError as error:
             pytest.skip(f"onnxruntime-web cannot be installed: {error}")
     arguments = ["--data-dir", str(corpus), "--clips", "3", "--microphone-clips", "1", "--results", str(tmp_path)]
-    assert browser.main([str(bundle), *arguments]) == 0
+    assert browser.main(arguments) == 0
     written = json.loads((tmp_path / "browser.json").read_text())
     summary = written["summary"]
     assert summary["browser_clips"] == 3
@@ -150,7 +153,9 @@ def test_from_the_command_line_to_the_result(bundle, corpus, tmp_path, capsys):
     assert summary["microphone_tokens"] > 0
     assert summary["microphone_most_differences_same_samples"] <= 1
     assert summary["unexplained_clips"] == 0
-    assert summary["chunk_ms_p50_fp32"] > 0
+    assert summary["chunk_ms_p50_int8"] > 0
+    assert "chunk_ms_p50_fp32" not in summary
+    assert list(written["exact"]) == ["int8"]
     assert written["onnxruntime_web"] == pinned_version()
     assert "Chrome" in written["browser"]
     assert "browser_token_differences: 0" in capsys.readouterr().out

@@ -111,7 +111,9 @@ class EchoEnvironment:
         return answer
 
 
-def test_command(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def tones(tmp_path, monkeypatch):
+    """The folder of a pack of three clips, of which two are compared with EchoEnvironments."""
     utterances = []
     for index, text in enumerate(("ab", "c d", "e")):
         path = tmp_path / "data" / "tones" / f"{index}.wav"
@@ -121,8 +123,12 @@ def test_command(tmp_path, monkeypatch, capsys):
     write_manifest(tmp_path / "data" / "tones" / "test.jsonl", utterances=utterances)
     monkeypatch.setattr(sherpa, "CLIPS", {"tones/test": 2})
     monkeypatch.setattr(sherpa, "Environment", EchoEnvironment)
+    return tmp_path / "data"
+
+
+def test_command(tones, tmp_path, capsys):
     bundle = write_tiny_bundle(tmp_path / "tiny")
-    arguments = [str(bundle), "--data-dir", str(tmp_path / "data"), "--versions", "1.0", "newest"]
+    arguments = [str(bundle), "--data-dir", str(tones), "--versions", "1.0", "newest"]
     assert sherpa.main([*arguments, "--out", str(tmp_path)]) == 0
     written = json.loads((tmp_path / "sherpa.json").read_text())
     assert written["summary"] == {
@@ -140,6 +146,31 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert record["cause"] == "last digit of the features and build of onnxruntime"
     assert record["clip"].startswith("tones/test/")
     assert "theirs onnxruntime kaldi features" in capsys.readouterr().out
+
+
+def test_the_bundle_that_comes_along_has_int8_alone(tones, tmp_path, monkeypatch, capsys):
+    bundle = write_tiny_bundle(tmp_path / "shipped", has_fp32=False)
+    monkeypatch.setattr(sherpa, "shipped_bundle", lambda: bundle)
+    assert sherpa.main(["--data-dir", str(tones), "--versions", "1.0", "--out", str(tmp_path)]) == 0
+    written = json.loads((tmp_path / "sherpa.json").read_text())
+    assert written["summary"]["sherpa_clips"] == 2
+    assert written["summary"]["sherpa_int8_clips_that_differ"] == 1
+    assert "sherpa_token_mismatches" not in written["summary"]
+    assert "fp32" not in written["versions"][0]
+    assert written["our_int8_beside_our_fp32"] is None
+    assert "fp32" not in capsys.readouterr().out
+
+
+def test_a_bundle_with_float32_alone(tones, tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "fp32", has_int8=False)
+    assert sherpa.main([str(bundle), "--data-dir", str(tones), "--versions", "1.0", "--out", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "sherpa.json").read_text())["summary"]
+    assert summary == {
+        "sherpa_clips": 2,
+        "versions": ["1.0"],
+        "sherpa_token_mismatches": 0,
+        "timestamp_mismatches": 0,
+    }
 
 
 def test_clips_are_the_same_each_time_and_end_in_silence(tmp_path, monkeypatch):

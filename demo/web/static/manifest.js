@@ -36,16 +36,16 @@ export class Manifest {
     this.name = String(value.name);
     this.blank = FRONT_END.blank;
     this.chunkFrames = integer(value.chunk_frames, { name: "chunk_frames", low: 1, high: 1024 });
-    this.leftContext = integer(value.left_context, { name: "left_context", low: 0, high: 16384 });
     this.vocabSize = integer(value.vocab_size, { name: "vocab_size", low: 2, high: 65536 });
     if (!Array.isArray(value.states) || value.states.length > MAX_STATES) fail("states is no short list");
     this.states = value.states.map(checkState);
     this.tokens = checkFile(value.files?.tokens, "tokens");
-    /** Precision -> its file {path, sha256, bytes}; fp32 always. */
+    /** Precision -> its file {path, sha256, bytes}; one at least. */
     this.models = {};
     for (const [precision, role] of Object.entries(MODEL_ROLES)) {
-      if (precision === "fp32" || value.files?.[role]) this.models[precision] = checkFile(value.files?.[role], role);
+      if (value.files[role]) this.models[precision] = checkFile(value.files[role], role);
     }
+    if (!Object.keys(this.models).length) fail(`files has neither of ${Object.values(MODEL_ROLES).join(", ")}`);
   }
 
   /** Feature frames (10 ms) that one step reads. */
