@@ -4,6 +4,7 @@ Nothing is looked up on disk by what a browser asks for: an address is in the ta
 """
 
 import hashlib
+import os
 import ssl
 import sys
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     # The page can reach nothing but this server: what the microphone hears has nowhere to go.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "img-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
@@ -53,19 +54,13 @@ class Resource:
     Args:
         path: where it is.
         mime_type: what it is sent as.
-        sha256: digest that the manifest promises, None where nobody does.
     """
 
     path: Path
     mime_type: str
-    sha256: str | None = None
 
-    @property
-    def tag(self):
-        """The ETag: it changes when the file does."""
-        if self.sha256:
-            return f'"{self.sha256}"'
-        status = self.path.stat()
+    def tag(self, status):
+        """Return the ETag of the file, whose os.stat is `status`: it changes when the file does."""
         return f'"{hashlib.sha256(f"{self.path} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:32]}"'
 
 
@@ -92,14 +87,13 @@ def bundle_resources(bundle):
     resources = {f"/bundle/{MANIFEST_NAME}": _resource(bundle / MANIFEST_NAME)}
     for role in ("tokens", *MODEL_ROLES.values()):
         if role in manifest.files:
-            entry = manifest.files[role]
             path = manifest.verified_path(role, bundle=bundle).resolve()
-            resources[f"/bundle/{entry.path}"] = _resource(path, sha256=entry.sha256)
+            resources[f"/bundle/{manifest.files[role].path}"] = _resource(path)
     return resources
 
 
-def _resource(path, *, sha256=None):
-    return Resource(path=path, mime_type=MIME_TYPES.get(path.suffix, "application/octet-stream"), sha256=sha256)
+def _resource(path):
+    return Resource(path=path, mime_type=MIME_TYPES.get(path.suffix, "application/octet-stream"))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -141,15 +135,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def _send(self, resource, file, *, has_body):
-        if self.headers.get("If-None-Match") == resource.tag:
+        status = os.fstat(file.fileno())
+        tag = resource.tag(status)
+        if self.headers.get("If-None-Match") == tag:
             self.send_response(HTTPStatus.NOT_MODIFIED)
-            self.send_header("ETag", resource.tag)
+            self.send_header("ETag", tag)
             self.end_headers()
             return
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", resource.mime_type)
-        self.send_header("Content-Length", str(resource.path.stat().st_size))
-        self.send_header("ETag", resource.tag)
+        self.send_header("Content-Length", str(status.st_size))
+        self.send_header("ETag", tag)
         self.end_headers()
         while has_body and (block := file.read(_BLOCK_BYTES)):
             self.wfile.write(block)

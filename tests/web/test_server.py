@@ -15,6 +15,7 @@ import pytest
 from demo.web import __main__ as command
 from demo.web.server import STATIC, PageServer, bundle_resources, page_resources, runtime_resources
 from runtime.errors import BundleError, LotteryError
+from tests.tiny_bundle import write_tiny_bundle
 from tests.web.page import running
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -145,6 +146,26 @@ def test_rubbish_harms_nobody(server):
     assert ask(server, "/")[0] == 200
 
 
+def test_a_file_that_changes_is_sent_again(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"first")
+    with running(PageServer(runtime_resources({"model.onnx": path}))) as server:
+        _, headers, body = ask(server, "/vendor/model.onnx")
+        assert body == b"first"
+        path.write_bytes(b"another")
+        status, headers, body = ask(server, "/vendor/model.onnx", headers={"If-None-Match": headers["ETag"]})
+        assert (status, body, headers["Content-Length"]) == (200, b"another", "7")
+
+
+def test_a_bundle_with_int8_alone(tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "int8", has_fp32=False)
+    assert sorted(bundle_resources(bundle)) == [
+        "/bundle/manifest.json",
+        "/bundle/model.int8.onnx",
+        "/bundle/tokens.txt",
+    ]
+
+
 def test_damaged_bundles_are_refused(tiny, tmp_path):
     bundle = shutil.copytree(tiny, tmp_path / "bundle")
     model = bundle / "model.onnx"
@@ -218,6 +239,10 @@ def test_the_command_prints_its_address_and_ends(tiny, fake_runtime, monkeypatch
     printed = capsys.readouterr()
     assert re.fullmatch(r"http://localhost:\d+/\n", printed.out)
     assert "no microphone" in printed.err
+    # without a bundle it is the one that comes along
+    monkeypatch.setattr(command, "shipped_bundle", lambda: tiny)
+    assert command.main(["--port", "0"]) == 0
+    assert "microphone" not in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_wrong_with_a_bundle(tmp_path):
