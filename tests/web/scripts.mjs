@@ -10,6 +10,7 @@ import { describeError } from "../../demo/web/static/errors.js";
 import { Fbank, fbank } from "../../demo/web/static/features.js";
 import { Listener } from "../../demo/web/static/listener.js";
 import { Resampler } from "../../demo/web/static/resampler.js";
+import { encodeWav } from "../../demo/web/static/wav.js";
 
 const runtime = process.argv[2];
 let ort = null;
@@ -47,6 +48,7 @@ const actions = {
     lines.push(...(await conversation.finish()).finals);
     return { lines, partials, figures: conversation.figures };
   },
+
   async listen({ bundle, precision, samples, sampleRateHz, block }) {
     const { port1, port2 } = new MessageChannel();
     const news = [];
@@ -57,6 +59,10 @@ const actions = {
     port1.postMessage(null);
     const { figures, samples: heard } = await listener.run();
     return { figures, numKept: heard.length, lines: news.flatMap(({ finals }) => finals) };
+  },
+
+  async wav({ samples, sampleRateHz, output }) {
+    return write(output, [new Uint8Array(await encodeWav(samples, sampleRateHz).arrayBuffer())]);
   },
 };
 

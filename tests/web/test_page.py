@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import soxr
 
 from runtime import Recognizer
 from runtime.features import SAMPLE_RATE_HZ
-from tests.tiny_bundle import speak
+from tests.tiny_bundle import speak, write_tiny_bundle
 from tests.web.chromium import BrowserError
 from tests.web.page import Page, delay, token_differences
 
@@ -149,6 +150,56 @@ def test_settings_load_another_model(page, tiny, tmp_path):
     finally:
         page.choose("threads", 1)
         page.choose("precision", "int8")
+
+
+def test_a_model_that_does_not_load_gives_way_to_another(chromium, serve, tiny, tmp_path):
+    bundle = shutil.copytree(tiny, tmp_path / "bundle")
+    with serve(bundle) as server, chromium() as browser:
+        page = Page(browser, server.url)
+        assert page.open()["model"]["precision"] == "int8"
+        (bundle / "model.onnx").unlink()
+        assert page.choose("precision", "fp32")["phase"] == "failed"
+        assert "404" in page.text("notice")
+        assert page.choose("precision", "int8")["phase"] == "ready"
+        assert browser.evaluate("document.getElementById('notice').hidden")
+
+
+def test_a_bundle_with_int8_alone(chromium, serve, tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "int8", has_fp32=False)
+    (path, samples), *_ = write_clips(tmp_path)
+    with serve(bundle) as server, chromium() as browser:
+        page = Page(browser, server.url)
+        assert page.open()["model"]["precisions"] == ["int8"]
+        assert browser.evaluate("[...document.getElementById('precision').options].map((o) => o.value)") == ["int8"]
+        (entry,) = page.transcribe([path])
+        assert tuple(entry["result"]["ids"]) == recognize(bundle, samples).ids
+        assert browser.messages() == []
+
+
+def test_what_was_heard_is_saved(page, tmp_path):
+    page.hear(0.3)
+    page.browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.click("save-sound")
+    path = tmp_path / "heard.wav"
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, page.browser.messages()
+        time.sleep(0.05)
+    heard = page.browser.evaluate("import('./static/app.js').then(({app}) => Array.from(app.recording.samples))")
+    found, rate = soundfile.read(path, dtype="float32")
+    assert rate == SAMPLE_RATE_HZ
+    assert len(found) > 0
+    assert np.array_equal(found, np.array(heard, np.float32))
+
+
+def test_files_dropped_while_it_listens(page, tmp_path):
+    (path, _), *_ = write_clips(tmp_path)
+    before = len(page.app()["files"])
+    page.start_listening()
+    page.browser.drop_files("#drop", [path])
+    page.browser.wait_for("document.getElementById('notice').innerText.includes('Press Stop')")
+    assert page.stop_listening()["phase"] == "ready"
+    assert len(page.app()["files"]) == before
 
 
 def test_the_page_fits_a_phone_and_names_its_parts(page):

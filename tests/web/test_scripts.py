@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import soxr
 
 from runtime import Endpointer, EndpointRules, Recognizer
@@ -100,8 +101,6 @@ def test_features_equal_the_runtimes(scripts, name):
 
 
 def test_features_of_recorded_speech(scripts, shared_data):
-    import soundfile
-
     for path in sorted((shared_data("an4") / "audio" / "test").iterdir())[:3]:
         samples, rate = soundfile.read(path, dtype="float32")
         assert rate == SAMPLE_RATE_HZ
@@ -266,6 +265,28 @@ def test_broken_files_say_what_is_wrong(recognizing, tiny, tmp_path):
     (bundle / "manifest.json").write_text("{")
     answer = recognizing.recognize(bundle, np.zeros(10))
     assert "not JSON" in answer["error"]["message"]
-    bundle = write_tiny_bundle(tmp_path / "fp32", has_int8=False)
-    answer = recognizing.recognize(bundle, np.zeros(10), precision="int8")
-    assert "no int8 model" in answer["error"]["message"]
+    bundle = write_tiny_bundle(tmp_path / "none", has_fp32=False)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest["files"]["model_int8"]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    answer = recognizing.recognize(bundle, np.zeros(10))
+    assert "neither of model, model_int8" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(("precision", "other"), [("fp32", "int8"), ("int8", "fp32")])
+def test_a_bundle_may_have_one_model(recognizing, tmp_path, precision, other):
+    bundle = write_tiny_bundle(tmp_path / "bundle", has_fp32=precision == "fp32", has_int8=precision == "int8")
+    expected = Recognizer(bundle, backend="onnxruntime").transcribe(speak("abc de"))
+    for asked in ("auto", precision):
+        found = recognizing.recognize(bundle, speak("abc de"), precision=asked)
+        assert tuple(found["ids"]) == expected.ids
+    answer = recognizing.recognize(bundle, np.zeros(10), precision=other)
+    assert f"no {other} model" in answer["error"]["message"]
+
+
+def test_what_was_heard_is_saved_as_it_is(scripts, tmp_path):
+    samples = np.concatenate([speech_like(0.3), np.float32([1.5, -2.0, 1e-9])])
+    assert scripts.ask("wav", samples, sampleRateHz=44100, output=str(tmp_path / "heard.wav")) == {}
+    found, rate = soundfile.read(tmp_path / "heard.wav", dtype="float32")
+    assert rate == 44100
+    assert np.array_equal(found, samples)

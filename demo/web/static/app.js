@@ -54,6 +54,7 @@ async function load({ precision, numThreads }) {
 }
 
 function reload() {
+  hideNotice();
   load({ precision: $("precision").value, numThreads: Number($("threads").value) });
 }
 
@@ -98,6 +99,7 @@ async function listen() {
   clearTimeout(stopTimer);
   microphone = null;
   wakeLock?.release();
+  wakeLock = null;
   enter("ready");
 }
 
@@ -129,12 +131,20 @@ function showNews({ finals, partial, figures }) {
 
 /** A phone's screen that goes dark takes the microphone with it. */
 async function keepAwake() {
-  wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
+  const lock = await navigator.wakeLock?.request("screen").catch(() => null);
+  if (app.phase === "listening") wakeLock = lock;
+  else lock?.release();
 }
 
 /** Recognise files one after the other. */
 async function transcribe(files) {
-  if (app.phase !== "ready") return;
+  // Without a model the notice says why already.
+  if (app.phase === "failed") return;
+  if (app.phase !== "ready") {
+    const hint = app.phase === "listening" ? "Press Stop, then drop them again." : "Drop them again in a moment.";
+    showNotice({ message: "The page is busy and did not take the files.", hint }, { isError: false });
+    return;
+  }
   hideNotice();
   enter("busy");
   const shown = files.map((file) => ({ file, view: addFile(file.name) }));

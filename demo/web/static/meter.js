@@ -31,12 +31,6 @@ export class Meter {
     this.#isDrawn = false;
   }
 
-  /** Forget what was heard. */
-  clear() {
-    this.#bars = [];
-    this.#draw();
-  }
-
   #draw() {
     this.#isDrawn = true;
     const canvas = this.#canvas;

@@ -25,8 +25,11 @@ export function showPhase(phase) {
   $("listen").disabled = !isIdle && !isListening;
   $("listen").setAttribute("aria-pressed", isListening);
   $("listen-label").textContent = isListening ? "Stop" : "Start";
-  for (const id of ["files", "bench", "precision", "threads"]) $(id).disabled = !isIdle;
-  $("threads").disabled ||= !crossOriginIsolated;
+  for (const id of ["files", "bench"]) $(id).disabled = !isIdle;
+  // Where another model does not load, the one before can be had again.
+  const canChoose = isIdle || (phase === "failed" && $("precision").options.length > 0);
+  $("precision").disabled = !canChoose;
+  $("threads").disabled = !canChoose || !crossOriginIsolated;
   $("loading").hidden = phase !== "loading";
   $("model").dataset.phase = phase;
   if (phase === "loading") $("model").textContent = "loading";

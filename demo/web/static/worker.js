@@ -91,7 +91,10 @@ async function fetchFile(path, { bytes = 1 << 20, onProgress = null }) {
   const content = new Uint8Array(bytes);
   let length = 0;
   const reader = response.body.getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+  const readPart = () => reader.read().catch((error) => {
+    throw new UserError(`bundle/${path}: the connection broke off: ${error.message}`, { hint: "Load the page again." });
+  });
+  for (let part = await readPart(); !part.done; part = await readPart()) {
     if (length + part.value.length > bytes) {
       await reader.cancel();
       throw new UserError(`bundle/${path}: longer than ${bytes} bytes.`, { hint: "Copy the whole bundle again." });
