@@ -22,12 +22,13 @@ MARGIN_DB = 9.0
 # Speech into a microphone that is turned down is about here; below is the noise of its preamplifier.
 MIN_LEVEL_DB = -60.0
 THRESHOLD = 0.5
-# Shorter is a click.
+# Shorter is a click, also inside a longer block: that is judged in pieces.
 _MIN_SPEECH_S = 0.05
+_PIECE_S = 0.03
 # The network's own: 32 ms.
 _WINDOW_SAMPLES = 512
 _USE_ENERGY = "use --gate energy"
-# The floor is the lowest level of this time: no sentence is without a pause as long as a block.
+# The floor is the lowest level of this time: no sentence is without a pause as long as a piece.
 _FLOOR_S = 8.0
 _FLOOR_SLICE_S = 1.0
 _SILENT_DB = -120.0
@@ -46,7 +47,7 @@ def level_db(samples):
 
 
 class NoiseFloor:
-    """The level of the room: the lowest block of the last _FLOOR_S seconds.
+    """The level of the room: the lowest piece of the last _FLOOR_S seconds.
 
     Source: R. Martin, "Noise power spectral density estimation based on optimal smoothing and minimum statistics",
     IEEE Trans. Speech and Audio Processing 9(5), 2001, without the smoothing.
@@ -58,15 +59,15 @@ class NoiseFloor:
 
     @property
     def level_db(self):
-        """The floor in dB; infinite before the first block."""
+        """The floor in dB; infinite before anything was heard."""
         return min(self._slices)
 
-    def accept(self, block_db, *, duration_s):
-        """Take the level of one more block."""
+    def accept(self, level, *, duration_s):
+        """Take the level in dB of the next piece of audio."""
         if self._slice_s >= _FLOOR_SLICE_S:
             self._slices.append(math.inf)
             self._slice_s = 0.0
-        self._slices[-1] = min(self._slices[-1], block_db)
+        self._slices[-1] = min(self._slices[-1], level)
         self._slice_s += duration_s
 
 
@@ -95,8 +96,8 @@ class Gate(ABC):
         self.is_open = True
 
     @abstractmethod
-    def may_be_speech(self, block, *, sample_rate_hz):
-        """Whether anybody may be speaking in the next block, float32 (n,), mono, ±1."""
+    def may_be_speech(self, samples, *, sample_rate_hz):
+        """Whether anybody may be speaking in the next samples, float32 (n,), mono, ±1: about 30 ms or less."""
 
     def accept(self, block, *, sample_rate_hz):
         """Take a block and return those to recognise now: none, this one, or, as the gate opens, those before it, too.
@@ -106,15 +107,14 @@ class Gate(ABC):
             sample_rate_hz: its rate.
         """
         duration_s = len(block) / sample_rate_hz
-        is_speech = self.may_be_speech(block, sample_rate_hz=sample_rate_hz)
-        self._speech_s = self._speech_s + duration_s if is_speech else 0.0
-        if self._speech_s >= _MIN_SPEECH_S:
+        is_speech = self._has_speech(block, sample_rate_hz=sample_rate_hz)
+        if is_speech:
             self._open_s = self._hang_s
         if self.is_open:
             self._open_s -= duration_s
             self.is_open = self._open_s > 0
             return [block]
-        if self._speech_s < _MIN_SPEECH_S:
+        if not is_speech:
             self._hold(block, duration_s=duration_s)
             return []
         self.is_open = True
@@ -122,6 +122,15 @@ class Gate(ABC):
         self._held.clear()
         self._held_s = 0.0
         return opened
+
+    def _has_speech(self, block, *, sample_rate_hz):
+        """Whether there may have been speech for longer than a click, up to somewhere in this block."""
+        found = False
+        for piece in np.array_split(block, max(1, round(len(block) / sample_rate_hz / _PIECE_S))):
+            is_speech = self.may_be_speech(piece, sample_rate_hz=sample_rate_hz)
+            self._speech_s = self._speech_s + len(piece) / sample_rate_hz if is_speech else 0.0
+            found |= self._speech_s >= _MIN_SPEECH_S
+        return found
 
     def _hold(self, block, *, duration_s):
         """Keep a block in case the gate opens, and forget those that are older than the pre-roll."""
@@ -151,11 +160,11 @@ class EnergyGate(Gate):
         self._margin_db, self._min_level_db = margin_db, min_level_db
         self._floor = NoiseFloor()
 
-    def may_be_speech(self, block, *, sample_rate_hz):
+    def may_be_speech(self, samples, *, sample_rate_hz):
         """See Gate."""
-        block_db = level_db(block)
-        is_loud = block_db > max(self._floor.level_db + self._margin_db, self._min_level_db)
-        self._floor.accept(block_db, duration_s=len(block) / sample_rate_hz)
+        samples_db = level_db(samples)
+        is_loud = samples_db > max(self._floor.level_db + self._margin_db, self._min_level_db)
+        self._floor.accept(samples_db, duration_s=len(samples) / sample_rate_hz)
         return is_loud
 
 
@@ -184,13 +193,13 @@ class SileroGate(Gate):
         self._waiting = np.zeros(0, np.float32)
         self._is_speech = False
 
-    def may_be_speech(self, block, *, sample_rate_hz):
-        """See Gate; a block that completes no window is what the last one was."""
+    def may_be_speech(self, samples, *, sample_rate_hz):
+        """See Gate; samples that complete no window are what the last ones were."""
         if sample_rate_hz != self._rate_hz:
             is_native = sample_rate_hz == SAMPLE_RATE_HZ
             stream = None if is_native else soxr.ResampleStream(sample_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
             self._resampler, self._rate_hz = stream, sample_rate_hz
-        samples = np.asarray(block, np.float32)
+        samples = np.asarray(samples, np.float32)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
         self._waiting = np.concatenate([self._waiting, samples])
