@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import sherpa, sherpa_ours
+from benchmarks import sherpa, sherpa_differences, sherpa_ours
 from lottery_train.corpora import Utterance, write_manifest
 from runtime.recognizer import Recognizer
 from runtime.synthetic import speech_like
@@ -21,7 +21,7 @@ def clip(tokens, *, times=None, margins=()):
 def test_counts():
     expected = [clip("abc"), clip([" a", "b"]), clip("ab"), clip("")]
     found = [clip("abc"), clip(["a", "b", "b"]), clip("ab", times=[0.0, 0.08]), clip("")]
-    assert sherpa.count(found, expected) == {
+    assert sherpa_differences.count(found, expected) == {
         "clips": 4,
         "clips_with_other_tokens": 1,
         "clips_with_other_times": 2,
@@ -42,7 +42,7 @@ def test_counts():
 )
 def test_where_and_how_undecided(theirs, time_s, margin):
     ours = clip("abc", times=[0.0, 0.08, 0.12], margins=[0.0, 0.1, 0.2, 0.3])
-    assert sherpa.undecided(ours, theirs) == {"time_s": time_s, "margin": margin}
+    assert sherpa_differences.undecided(ours, theirs) == {"time_s": time_s, "margin": margin}
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,16 @@ def test_where_and_how_undecided(theirs, time_s, margin):
         ({("theirs", "ours"), ("theirs", "kaldi")}, "build of onnxruntime"),
         ({("ours", "kaldi"), ("theirs", "kaldi")}, "last digit of the features"),
         ({("theirs", "kaldi")}, "last digit of the features and build of onnxruntime"),
-        (set(), sherpa.UNEXPLAINED),
+        (set(), sherpa_differences.UNEXPLAINED),
     ],
 )
 def test_a_difference_is_put_down_to_what_makes_it_vanish(agreeing, cause):
     ours, theirs = clip("ab", margins=[0.5, 0.25]), clip("ac")
     keys = [("ours", "kaldi"), ("theirs", "ours"), ("theirs", "kaldi")]
     again = {key: [clip("aa"), theirs if key in agreeing else ours] for key in keys}
-    (record,) = sherpa.explain(["same", "other"], ours=[clip("aa"), ours], theirs=[clip("aa"), theirs], again=again)
+    (record,) = sherpa_differences.explain(
+        ["same", "other"], ours=[clip("aa"), ours], theirs=[clip("aa"), theirs], again=again
+    )
     assert record == {
         "clip": "other",
         "time_s": 0.04,
