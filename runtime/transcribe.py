@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from runtime.audio import read_blocks
 from runtime.command import EXIT_USER_ERROR, print_error, run_command
-from runtime.errors import AudioError
+from runtime.errors import AudioError, LotteryError
 from runtime.events import word_json
 from runtime.options import (
     add_decoding_options,
@@ -39,6 +39,12 @@ def main(argv=None):
 
 def _main(argv):
     arguments = _parse(argv)
+    if arguments.bundle is None and not Path(arguments.files[0]).exists():
+        # A misspelled bundle must not hand the files behind it to another recogniser.
+        raise LotteryError(
+            f"{arguments.files[0]}: no such bundle or sound file",
+            hint="a directory that lottery-export wrote, or none, and then the files",
+        )
     recognizer = open_recognizer(arguments)
     write = _Json if arguments.json else _Timestamps if arguments.timestamps else _Text
     is_failed = False

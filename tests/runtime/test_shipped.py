@@ -31,6 +31,13 @@ def test_a_directory_in_front_is_another_bundle(tiny, tmp_path, capsys):
         transcribe.main([str(tmp_path / "empty")])
 
 
+def test_a_misspelled_bundle_does_not_hand_its_files_to_the_shipped_one(tiny, tmp_path, capsys):
+    assert transcribe.main([str(tmp_path / "typo"), str(tiny)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {tmp_path / 'typo'}: no such bundle or sound file\nhint: ")
+
+
 def test_listening_uses_it(tiny, capsys):
     assert listen.main(["--replay", str(tiny), "--speed", "0"]) == 0
     assert capsys.readouterr().out == "cab bad\n"
