@@ -7,6 +7,8 @@ from export.verify import summary
 from runtime.features import ENCODER_FRAME_MS
 from runtime.table import Table
 
+# What sherpa-onnx's features hold back at the end, rounded up; docs/devices.md.
+_SHERPA_TAIL_MS = 200
 ZEROS_NOTE = (
     "The pruned weights are zeros inside full-size matrices. They make the compressed file smaller, and nothing else: "
     "onnxruntime multiplies zeros like any other number, so this model takes the time and the memory of the dense one. "
@@ -71,7 +73,7 @@ def model_card(*, name, record, provenance, container, parity, engine, num_bytes
         "## Known limits",
         _limits(container=container),
         "## How to run it",
-        _usage(name, files=num_bytes),
+        _usage(name, files=num_bytes, chunk_ms=container.chunk_frames * ENCODER_FRAME_MS),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -182,7 +184,7 @@ def _limits(*, container):
     return limits
 
 
-def _usage(name, *, files):
+def _usage(name, *, files, chunk_ms):
     commands = f"    pip install lottery-asr\n    lottery-transcribe {name} clip.wav\n    lottery-listen {name}\n\n"
     notes = []
     if "model.ticket" in files:
@@ -193,9 +195,13 @@ def _usage(name, *, files):
     kind = (
         "run in sherpa-onnx, as streaming zipformer2-CTC models"
         if len(graphs) > 1
-        else ("runs in sherpa-onnx, as a streaming zipformer2-CTC model")
+        else "runs in sherpa-onnx, as a streaming zipformer2-CTC model"
     )
-    notes.append(f"{' and '.join(graphs)} also {kind} with `tokens.txt`.")
+    notes.append(
+        f"{' and '.join(graphs)} also {kind} with `tokens.txt` (docs/devices.md), which never "
+        f"decodes a last chunk that is not full: there a recording needs {(chunk_ms + _SHERPA_TAIL_MS) / 1000:g} s of "
+        "silence at its end."
+    )
     if "model.ort" in files:
         notes.append("`model.ort` is for small onnxruntime builds; a file beside it names the operators they need.")
     notes.append("`manifest.json` has inputs, outputs and states.")

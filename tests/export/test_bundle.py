@@ -235,6 +235,8 @@ def test_int8_alone_is_the_smallest_bundle(exported, ticket, tmp_path):
     assert (folder / "model.int8.onnx").read_bytes() == (exported.folder / "model.int8.onnx").read_bytes()
     card = " ".join((folder / "README.md").read_text().split())
     assert "`model.int8.onnx` also runs in sherpa-onnx" in card
+    silence_s = (ticket.chunk_frames * 40 + 200) / 1000
+    assert f"needs {silence_s:g} s of silence at its end" in card
     assert "model.onnx" not in card
     assert "model.ort" not in card
     recognizer = Recognizer(folder, backend="onnxruntime")
