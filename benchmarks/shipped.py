@@ -20,8 +20,10 @@ from lottery_train.augment import add_noise
 from lottery_train.corpora import draw_noise, find_corpus, load_audio, load_noise, read_manifest
 from lottery_train.evaluate import score_texts
 from runtime.command import run_command
+from runtime.engine.library import instruction_sets
 from runtime.files import write_atomic
 from runtime.latency import time_clip
+from runtime.machine import describe_machine
 from runtime.manifest import Manifest
 from runtime.options import create_parser, positive_int
 from runtime.recognizer import Recognizer
@@ -45,7 +47,7 @@ def load_sets(data_dir, *, split):
     """
     sets = {}
     for name in PACKS:
-        utterances, _ = read_manifest(find_corpus(name, data_dir=data_dir).splits[split], on_error="skip")
+        utterances, _ = read_manifest(find_corpus(name, data_dir=data_dir).splits[split])
         sets[name] = [load_audio(utterance) for utterance in utterances], [utterance.text for utterance in utterances]
     clips, texts = sets["an4"]
     noises, rng = load_noise(Path(data_dir) / "noise" / "test.jsonl"), np.random.default_rng(_SEED)
@@ -67,6 +69,12 @@ def real_time_factor(recognizer, clips, *, rounds):
     samples = np.concatenate(clips)
     timings = [time_clip(recognizer, samples=samples) for _ in range(rounds + 1)][1:]
     return float(np.median([timing.wall_s / timing.audio_s for timing in timings]))
+
+
+def processor():
+    """Return the name of this machine's processor, with the instructions that the engine found."""
+    machine = describe_machine(threads=1)
+    return f"{machine['cpu']} ({instruction_sets()[0]})"
 
 
 def figures(score):
@@ -118,7 +126,7 @@ def _main(argv):
     path = write_result("shipped", summary=summary, details=details, threads=1, folder=arguments.results)
     if arguments.write_card:
         card = Path(bundle) / "README.md"
-        write_atomic(card, complete_card(card.read_text(), scores=first, rtf=rtf[BACKENDS[0]]))
+        write_atomic(card, complete_card(card.read_text(), scores=first, rtf=rtf[BACKENDS[0]], processor=processor()))
     print(path)
 
 

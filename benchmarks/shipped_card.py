@@ -28,13 +28,14 @@ _LIMITS = """\
 - It was measured on clean close recordings and on AN4 with noise mixed in; never on far microphones."""
 
 
-def complete_card(card, *, scores, rtf):
+def complete_card(card, *, scores, rtf, processor):
     """Return a card with its error rates, its data and its limits replaced by those of the shipped recogniser.
 
     Args:
         card: text that lottery-export (or this function) wrote.
         scores: set -> Score on the test splits, streamed.
         rtf: real-time factor of one thread.
+        processor: what it was measured on, in words.
     Raises:
         ValueError: the card lacks one of the sections.
     """
@@ -51,7 +52,7 @@ def complete_card(card, *, scores, rtf):
     rates = Table(header=("test set", "WER", "95 % interval", "utterances", "words"), rows=rates).markdown()
     rates += (
         "\n\nStreamed, int8, greedy, no language model (`python -m benchmarks.shipped`). The interval is a bootstrap "
-        f"over utterances. One thread of an AVX-512 server takes {rtf:.4f} s a second of audio."
+        f"over utterances. One thread of {processor} takes {rtf:.4f} s a second of audio."
     )
     data = tuple((name, *DATA[name]) for name in DATA)
     data = Table(header=("pack", "what it is", "licence"), rows=data).markdown()

@@ -38,13 +38,13 @@ Corpus x.
 @pytest.fixture
 def card():
     scores = {"an4": score_texts(["a b c d", "e"], ["a b c", "e"]), "fsdd": score_texts(["one"], ["one"])}
-    return complete_card(CARD, scores=scores, rtf=0.0021)
+    return complete_card(CARD, scores=scores, rtf=0.0021, processor="a server")
 
 
 def test_rates_data_and_limits_are_those_of_the_shipped_one(card):
     assert "| an4 | 20.0% | 0.0% to 25.0% | 2 | 5 |" in card
     assert "| fsdd | 0.0% |" in card
-    assert "0.0021 s a second of audio" in card
+    assert "One thread of a server takes 0.0021 s a second of audio" in card
     assert all(f"| {name} |" in card for name in DATA)
     assert "9 %" not in card
     assert "Corpus x." not in card
@@ -60,9 +60,9 @@ def test_the_rest_stays(card):
 
 def test_twice_is_once(card):
     scores = {"an4": score_texts(["a b c d", "e"], ["a b c", "e"]), "fsdd": score_texts(["one"], ["one"])}
-    assert complete_card(card, scores=scores, rtf=0.0021) == card
+    assert complete_card(card, scores=scores, rtf=0.0021, processor="a server") == card
 
 
 def test_a_card_without_the_section_is_refused():
     with pytest.raises(ValueError, match="'Error rates'"):
-        complete_card("# en\n", scores={}, rtf=0.0)
+        complete_card("# en\n", scores={}, rtf=0.0, processor="")
