@@ -155,12 +155,12 @@ def summarise(versions):
             "sherpa_int8_clips_that_differ": max(row["clips_with_other_tokens"] for row in rows),
             "sherpa_int8_token_edits_percent": round(max(percents), 2),
             "int8_largest_margin": max((record["margin"] for record in records), default=0.0),
-            "int8_unexplained": sum(record["cause"] == UNEXPLAINED for record in records),
         }
         same = [found.get("theirs_onnxruntime_kaldi_features") for found in int8]
         if all(same):
             mismatches = sum(row["clips_with_other_tokens"] for row in same)
             summary["int8_same_features_and_onnxruntime_mismatches"] = mismatches
+            summary["int8_unexplained"] = sum(record["cause"] == UNEXPLAINED for record in records)
     return summary
 
 

@@ -71,6 +71,12 @@ def test_a_difference_is_put_down_to_what_makes_it_vanish(agreeing, cause):
     }
 
 
+def test_no_cause_is_named_where_none_was_looked_for():
+    ours, theirs = [clip("ab", margins=[0.5, 0.25])], [clip("ac")]
+    (record,) = sherpa_differences.explain(["a"], ours=ours, theirs=theirs, again={("ours", "kaldi"): ours})
+    assert record["cause"] == sherpa_differences.NOT_TRIED
+
+
 def test_our_answer_is_the_recognizers_with_either_features(tmp_path):
     bundle = write_tiny_bundle(tmp_path / "tiny")
     samples = speak("ab cd e")
