@@ -31,6 +31,8 @@ _LIMITS = """\
 def complete_card(card, *, scores, rtf, processor):
     """Return a card with its error rates, its data and its limits replaced by those of the shipped recogniser.
 
+    Its commands lose the name of the bundle: they find this one without.
+
     Args:
         card: text that lottery-export (or this function) wrote.
         scores: set -> Score on the test splits, streamed.
@@ -56,11 +58,13 @@ def complete_card(card, *, scores, rtf, processor):
     )
     data = tuple((name, *DATA[name]) for name in DATA)
     data = Table(header=("pack", "what it is", "licence"), rows=data).markdown()
-    data += "\n\nNo recording is part of this package, and none can be got back from it."
+    data += "\n\nNo recording is part of this package."
     for heading, text in (("Error rates", rates), ("Training data", data)):
         card = _replaced(card, heading, text)
     general = _section(card, "Known limits").replace(_LIMITS, "").strip()
-    return _replaced(card, "Known limits", f"{_LIMITS}\n{general}")
+    card = _replaced(card, "Known limits", f"{_LIMITS}\n{general}")
+    commands = re.sub(r"^(    lottery-(?:transcribe|listen)) en\b", r"\1", _section(card, "How to run it"), flags=re.M)
+    return _replaced(card, "How to run it", commands)
 
 
 def _pattern(heading):

@@ -31,7 +31,10 @@ Corpus x.
 
 ## How to run it
 
-    lottery-listen
+    lottery-transcribe en clip.wav
+    lottery-listen en
+
+With silence at its end.
 """
 
 
@@ -55,7 +58,9 @@ def test_the_rest_stays(card):
     assert "## Sizes\n\nsome\n\n## Training data\n\n" in card
     assert "are its commonest" in card
     assert card.count("- One speaker at a time.") == 1
-    assert card.endswith("## How to run it\n\n    lottery-listen\n")
+    assert card.endswith(
+        "## How to run it\n\n    lottery-transcribe clip.wav\n    lottery-listen\n\nWith silence at its end.\n"
+    )
 
 
 def test_twice_is_once(card):
