@@ -43,7 +43,7 @@ SILENCE_S = 1.0
 MEANING = (
     "sherpa_token_mismatches and timestamp_mismatches count clips in float32, over all versions. int8 rounds the "
     "activations of a chunk to 256 steps, so that float32 rounding in a feature (2e-4 at most, between numpy and "
-    "kaldi-native-fbank) moves a log-probability by up to 0.4, and tips a frame that was undecided; another build of "
+    "kaldi-native-fbank) moves a log-probability by some tenths, and tips a frame that was undecided; another build of "
     "onnxruntime does the same. The same file on the same features in the same onnxruntime gives the same. 'margin' "
     "is ln p(best) - ln p(second best) of our run in the first frame that differs. 'ours' is our runtime as "
     "installed; the other rows change its onnxruntime to the series that this sherpa-onnx brings "
