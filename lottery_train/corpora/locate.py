@@ -27,10 +27,10 @@ def _in_data_dir(name, *, data_dir):
         if has_manifests(folder):
             return open_corpus(folder, name=name)
     source = name if name in IMPORTERS else "NAME"
-    raise CorpusError(
-        f"{data_dir}: no corpus here: neither train.jsonl nor {name}/train.jsonl",
-        hint=f"a corpus in its official layout is read by: lottery-train import {source} {data_dir} OUT",
-    )
+    hint = f"a corpus in its official layout is read by: lottery-train import {source} {data_dir} OUT"
+    if name == embedded.NAME:
+        hint = f"it is made where --data-dir is left out; others are found with it in {DATA_VARIABLE}={data_dir}"
+    raise CorpusError(f"{data_dir}: no corpus here: neither train.jsonl nor {name}/train.jsonl", hint=hint)
 
 
 def _in_environment(name):

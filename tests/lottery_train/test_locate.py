@@ -47,6 +47,12 @@ def test_data_dir_goes_before_the_environment_and_is_final(tmp_path, monkeypatch
     assert "lottery-train import an4" in caught.value.hint
 
 
+def test_data_dir_without_the_embedded_corpus_says_where_that_comes_from(tmp_path):
+    with pytest.raises(CorpusError, match="neither") as caught:
+        find_corpus("embedded", data_dir=tmp_path)
+    assert f"LOTTERY_DATA={tmp_path}" in caught.value.hint
+
+
 def test_the_environment_may_name_the_corpus_itself_but_not_another_one(tmp_path, monkeypatch):
     pack = _pack(tmp_path / "environment" / "an4")
     monkeypatch.setenv("LOTTERY_DATA", str(pack))
