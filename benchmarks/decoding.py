@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.decoding_settings import Material, Settings, count_rare, decode, hear, tune
 from benchmarks.results import RESULTS, relative, write_result
 from lottery_train.corpora import find_corpus, load_audio, read_manifest
-from lottery_train.evaluate import paired_difference, score_texts
+from lottery_train.evaluate import paired_difference, pool_scores, score_texts
 from runtime.command import run_command
 from runtime.latency import percentiles
 from runtime.options import create_parser
@@ -57,7 +57,7 @@ def compare(heards, *, names, decoders, rare_words):
             rows.append(
                 {"bundle": TOGETHER, "decoder": decoder, "chunk_ms": percentiles(times), "rare_words": dict(rare)}
             )
-        every_score[decoder] = dict(zip((*names, TOGETHER), (*scores, pool(scores)), strict=True))
+        every_score[decoder] = dict(zip((*names, TOGETHER), (*scores, pool_scores(scores)), strict=True))
     baseline = next(iter(every_score.values()))
     for row in rows:
         score = every_score[row["decoder"]][row["bundle"]]
@@ -66,18 +66,6 @@ def compare(heards, *, names, decoders, rare_words):
         row |= {"minus_greedy": difference, "minus_greedy_interval": [low, high]}
     rows.sort(key=lambda row: (*names, TOGETHER).index(row["bundle"]))
     return rows, {decoder: scores[TOGETHER] for decoder, scores in every_score.items()}
-
-
-def pool(scores):
-    """Return the Score of several bundles on the same utterances."""
-    errors, words = (
-        tuple(map(sum, zip(*(getattr(score, name) for score in scores), strict=True)))
-        for name in ("word_errors", "word_counts")
-    )
-    pooled = replace(scores[0], word_errors=errors, word_counts=words, num_words=sum(words))
-    # Beside a bundle that never errs, the difference is the error rate.
-    wer, low, high = paired_difference(replace(pooled, word_errors=(0,) * len(words)), pooled)
-    return replace(pooled, wer=wer, wer_interval=(low, high))
 
 
 def summarise(rows):

@@ -1,7 +1,6 @@
 """What speed must not cost: error rates of trained tickets in every runtime, and bytes beside Shannon's bound."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.engine_files import model_key
@@ -9,7 +8,7 @@ from benchmarks.engine_models import draw_model, is_structured, ten_million_conf
 from export.bundle import export_ticket
 from export.ticket_file import entropy_bound_bytes, write_ticket
 from lottery_train.corpora import find_corpus, load_audio, read_manifest
-from lottery_train.evaluate import paired_difference, score_texts
+from lottery_train.evaluate import paired_difference, pool_scores, score_texts
 from lottery_train.ticket import load_ticket
 from runtime.recognizer import Recognizer
 
@@ -47,7 +46,7 @@ def word_error_rates(folders, *, data_dir, bundles):
         records.append({"ticket": name, "density": ticket.mask.density, **_compare(scores)})
         every_score.append(scores)
     if len(every_score) > 1:
-        together = {name: _pool([scores[name] for scores in every_score]) for name in every_score[0]}
+        together = {name: pool_scores([scores[name] for scores in every_score]) for name in every_score[0]}
         records.append({"ticket": "all together", "density": None, **_compare(together)})
     return records
 
@@ -65,18 +64,6 @@ def _compare(scores):
             "minus_reference_interval": [low, high],
         }
     return found
-
-
-def _pool(scores):
-    """Return the Score of several models on the same utterances: one of them alone may differ by chance."""
-    errors, words = (
-        tuple(map(sum, zip(*(getattr(score, name) for score in scores), strict=True)))
-        for name in ("word_errors", "word_counts")
-    )
-    pooled = replace(scores[0], word_errors=errors, word_counts=words)
-    # Beside a model that never errs, the difference is the error rate.
-    wer, low, high = paired_difference(replace(pooled, word_errors=(0,) * len(words)), pooled)
-    return replace(pooled, wer=wer, wer_interval=(low, high))
 
 
 def _export(ticket, *, bundles):

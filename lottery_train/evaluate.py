@@ -1,6 +1,6 @@
 """Word and character error rate, with a bootstrap interval over utterances."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import jiwer
 import numpy as np
@@ -68,6 +68,21 @@ def paired_difference(first, second, *, seed=0):
     draws = np.random.default_rng(seed).integers(len(words), size=(NUM_RESAMPLES, len(words)))
     low, high = np.quantile((b - a)[draws].sum(1) / words[draws].sum(1), [0.025, 0.975])
     return float((b - a).sum() / words.sum()), float(low), float(high)
+
+
+def pool_scores(scores):
+    """Return the Score of several models on the same utterances, the first one's but for words: `wer` and its interval.
+
+    One model alone may differ by chance.
+    """
+    errors, words = (
+        tuple(map(sum, zip(*(getattr(score, name) for score in scores), strict=True)))
+        for name in ("word_errors", "word_counts")
+    )
+    pooled = replace(scores[0], word_errors=errors, word_counts=words, num_words=sum(words))
+    # Beside a model that never errs, the difference is the error rate.
+    wer, low, high = paired_difference(replace(pooled, word_errors=(0,) * len(words)), pooled)
+    return replace(pooled, wer=wer, wer_interval=(low, high))
 
 
 @torch.no_grad()

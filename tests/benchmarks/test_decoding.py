@@ -6,9 +6,9 @@ import pytest
 import soundfile
 
 from benchmarks import decoding, decoding_settings
-from benchmarks.decoding import compare, pool
+from benchmarks.decoding import compare
 from benchmarks.decoding_settings import count_rare, decode, hear, narrowest_margin, try_out
-from lottery_train.evaluate import score_texts
+from lottery_train.evaluate import pool_scores, score_texts
 from runtime.beam import BeamDecoder
 from runtime.decoder import GreedyDecoder
 from runtime.files import read_json
@@ -74,7 +74,7 @@ def test_bundles_are_tried_together(heard):
 def test_a_pool_counts_the_words_of_all():
     references = ["a b", "c"]
     scores = [score_texts(references, texts) for texts in (["a b", "c"], ["a x", "d"], ["a b", "d"])]
-    pooled = pool(scores)
+    pooled = pool_scores(scores)
     assert pooled.wer == pytest.approx(3 / 9)
     assert pooled.word_errors == (1, 2)
     assert pooled.wer_interval[0] <= pooled.wer <= pooled.wer_interval[1]
