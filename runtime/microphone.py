@@ -16,8 +16,8 @@ _NO_PORTAUDIO = "the PortAudio library is missing"
 _INSTALL_PORTAUDIO = (
     "sudo apt install libportaudio2   (Fedora: sudo dnf install portaudio; macOS: brew install portaudio)"
 )
-_PLUG_IN = "plug one in; lottery-listen BUNDLE --replay FILE needs none"
-_LIST_DEVICES = "lottery-listen --list-devices shows what is there; lottery-listen BUNDLE --replay FILE needs none"
+_PLUG_IN = "plug one in; lottery-listen --replay FILE needs none"
+_LIST_DEVICES = "lottery-listen --list-devices shows what is there; lottery-listen --replay FILE needs none"
 
 
 class Microphone(Source):
