@@ -80,12 +80,12 @@ class Conversation:
         """Take a block, float32 (n,), of the source; an empty one while its device is lost."""
         source, display = self._source, self._display
         if source.is_lost and not self._is_lost:
-            self._end_line(Reason.GAP)
+            self._end_at_gap()
             display.lost_device(source.name, at_s=self._heard_s)
         self._is_lost = source.is_lost
         if source.num_gaps > self._num_gaps:
             # The device may have come back before the reader had caught up.
-            self._end_line(Reason.GAP)
+            self._end_at_gap()
             display.found_device(source.name, at_s=self._heard_s, gap_s=source.gap_s - self._gap_s)
             self._num_gaps, self._gap_s = source.num_gaps, source.gap_s
         if not len(block):
@@ -166,6 +166,11 @@ class Conversation:
         if self._stream is not None:
             self._final(self._stream.finish(), reason)
             self._stream = None
+
+    def _end_at_gap(self):
+        self._end_line(Reason.GAP)
+        if self._gate is not None:
+            self._gate.forget()
 
     def _final(self, result, reason):
         if self._recording is not None:

@@ -123,6 +123,11 @@ class Gate(ABC):
         self._held_s = 0.0
         return opened
 
+    def forget(self):
+        """Drop what was held back: what comes next is not continuous with it."""
+        self._held.clear()
+        self._held_s = self._speech_s = 0.0
+
     def _has_speech(self, block, *, sample_rate_hz):
         """Whether there may have been speech for longer than a click, up to somewhere in this block."""
         found = False

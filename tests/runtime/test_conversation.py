@@ -163,3 +163,12 @@ def test_a_gap_ends_the_line_and_is_told_and_times_go_on_in_what_was_recorded(bu
     assert after["start_s"] == pytest.approx(expected, abs=0.001)
     assert (events[-1]["num_gaps"], events[-1]["gap_s"]) == (1, 5.0)
     assert events[-1]["heard_s"] == pytest.approx((len(first) + len(second)) / RATE, abs=0.001)
+
+
+def test_what_a_gate_held_back_before_a_gap_is_not_joined_to_what_follows(bundle, capsys):
+    word = speak("dead")
+    events = hear(Interrupted([silence(6), word]), bundle, capsys, gate=EnergyGate(hang_s=1.0, pre_roll_s=0.6))
+    assert [event["text"] for event in finals(events)] == ["dead"]
+    assert events[-1]["num_gaps"] == 1
+    # The gate begins open for a second; of the word everything is heard, and nothing of the silence before the gap.
+    assert events[-1]["recognised_s"] == pytest.approx(1.0 + len(word) / RATE, abs=0.05)
