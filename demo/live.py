@@ -1,6 +1,6 @@
 """Live text in your own program: the public Python API in one page. Copy it, and put your code where the prints are.
 
-    python -m demo.live BUNDLE                     the default microphone (pip install "lottery-asr[mic]")
+    python -m demo.live                            the default microphone (pip install "lottery-asr[mic]")
     python -m demo.live BUNDLE --replay clip.wav   a sound file, at real-time pace, in the place of the microphone
 
 Ctrl-C ends it. `lottery-listen` is the same with a level meter, devices to choose from, and JSON.
@@ -57,7 +57,7 @@ def live_text(source, *, recognizer, rules):
 def main(argv=None):
     """Print live text: the line being spoken on stderr, in place, and finished lines on stdout."""
     parser = argparse.ArgumentParser(prog="python -m demo.live", description="Print what is being said, live.")
-    parser.add_argument("bundle", help="directory that lottery-export wrote")
+    parser.add_argument("bundle", nargs="?", help="directory (default: the recogniser that comes along)")
     parser.add_argument("--replay", metavar="FILE", help="play a sound file in the place of the microphone")
     arguments = parser.parse_args(argv)
     try:
