@@ -63,7 +63,7 @@ def _parse(argv):
         "lottery-transcribe",
         description="Transcribe sound files: any length, rate, sample format and number of channels that libsndfile "
         "reads. Text goes to stdout. A file that cannot be read is reported, the others are still transcribed, and "
-        "the exit status is 2.",
+        "the exit status is 2; a first path that is not there ends it, since it may be a bundle.",
         examples=_EXAMPLES,
     )
     parser.add_argument(
