@@ -21,8 +21,8 @@ DATA = {
 _LIMITS = """\
 - It knows the words of its data: spelled letters, digits and numbers, the control words of AN4 (go, help, erase, yes,
   no, start, stop ...), coffee orders. Other English comes out as such words, or misspelled.
-- Few children, few accents beyond North American English; letters that rhyme (b, d, e, p, t, v) are its commonest
-  errors.
+- Nearly all who speak in its data are adults from North America. Letters that rhyme (b, d, e, p, t, v) are easily taken
+  for one another.
 - Test speakers are not among the training speakers, but for `coffee_commands` (speakers unpublished) and `asterisk_en`
   (one speaker).
 - It was measured on clean close recordings and on AN4 with noise mixed in; never on far microphones."""
