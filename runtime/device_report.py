@@ -67,7 +67,8 @@ def make_report(rows, *, before, after, threads, repeats, audio):
     """
     device = {name: value for name, value in before.items() if name not in STATE}
     device |= {name: {"before": before[name], "after": after[name]} for name in STATE}
-    bundles = {row["bundle"]: _describe_bundle(row["path"]) for row in rows}
+    manifests = {row["path"]: Manifest.load(row["path"]) for row in rows}
+    names = _name_apart(manifests)
     return {
         "schema_version": SCHEMA_VERSION,
         "device": device,
@@ -76,10 +77,10 @@ def make_report(rows, *, before, after, threads, repeats, audio):
             "repeats": repeats,
             "audio": Path(audio).name if audio else "built-in speech-like signal",
         },
-        "bundles": bundles,
+        "bundles": {names[path]: _describe_bundle(manifest) for path, manifest in manifests.items()},
         "rows": [
             {
-                "bundle": row["bundle"],
+                "bundle": names[row["path"]],
                 "backend": row["backend"],
                 "instruction_set": row["instruction_set"],
                 "precision": row["precision"],
@@ -129,8 +130,19 @@ def read_report(path):
     }
 
 
-def _describe_bundle(path):
-    manifest = Manifest.load(path)
+def _name_apart(manifests):
+    """Return path -> name of manifests by path; those of one name are numbered: a path would tell of folders."""
+    names = {}
+    for path, manifest in manifests.items():
+        name, count = manifest.name, 1
+        while name in names.values():
+            count += 1
+            name = f"{manifest.name[:240]} ({count})"
+        names[path] = name
+    return names
+
+
+def _describe_bundle(manifest):
     files = {role: {"sha256": entry.sha256, "bytes": entry.bytes} for role, entry in manifest.files.items()}
     return {"chunk_frames": manifest.chunk_frames, "files": files}
 

@@ -61,7 +61,8 @@ class Fields:
             self.fail(f"has {len(members)} entries, at most {limit} are supported", name=name)
         pairs = members.items() if kind is dict else enumerate(members)
         return [
-            (key, Fields(value, source=self.source, key=f"{name}[{key!r}]", hint=self.hint)) for key, value in pairs
+            (key, Fields(value, source=self.source, key=f"{name}[{short(key)}]", hint=self.hint))
+            for key, value in pairs
         ]
 
 

@@ -118,6 +118,9 @@ def read_json(path):
         raise LotteryError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise LotteryError(f"{path}: not UTF-8 text: {error.reason}") from error
+    except (RecursionError, ValueError) as error:
+        # Nested deeper, or with longer numbers, than the parser takes.
+        raise LotteryError(f"{path}: not JSON that can be read: {error}") from error
 
 
 @contextlib.contextmanager

@@ -277,9 +277,6 @@ def _read(path):
         return read_json(path)
     except LotteryError as error:
         raise BundleError(str(error), hint=_COPY_AGAIN) from error
-    except (RecursionError, ValueError) as error:
-        # Nested deeper, or with longer numbers, than the parser takes.
-        raise BundleError(f"{path}: not a manifest: {error}", hint=_COPY_AGAIN) from error
 
 
 def _check_schema_version(fields):

@@ -37,6 +37,26 @@ def test_what_is_written_is_read_again(report, tmp_path):
     assert "/" not in json.dumps(report["rows"])
 
 
+def test_bundles_of_one_name_are_numbered_and_no_folder_is_told(report, tmp_path):
+    paths = [write_bundle(tmp_path / folder / "tiny") for folder in "ab"]
+    facts = {"backend": "onnxruntime", "instruction_set": None, "precision": "fp32", "chunk_ms": TIMES}
+    facts |= {"model_ms": TIMES, "rtf": 0.01, "load_s": 0.25, "peak_rss_bytes": None}
+    rows = [facts | {"bundle": path, "path": path} for path in (*paths, paths[0])]
+    device = describe_device()
+    found = make_report(rows, before=device, after=device, threads=1, repeats=3, audio=None)
+    assert [row["bundle"] for row in found["rows"]] == ["tiny", "tiny (2)", "tiny"]
+    assert set(found["bundles"]) == {"tiny", "tiny (2)"}
+    assert str(tmp_path) not in json.dumps(found)
+    assert read_report(written(tmp_path, found)) == found
+
+
+def test_a_name_of_any_length_fits_the_complaint(report, tmp_path):
+    changed = report | {"bundles": {"n" * 100_000: 3}}
+    with pytest.raises(LotteryError, match="is an integer, expected an object") as caught:
+        read_report(written(tmp_path, changed))
+    assert len(str(caught.value)) < 1000
+
+
 def test_unknown_fields_are_dropped(report, tmp_path):
     changed = report | {"script": "<script>"}
     assert read_report(written(tmp_path, changed)) == report
@@ -91,6 +111,8 @@ def test_what_is_no_report_is_refused(tmp_path):
     for content, complaint in (
         ("[]", "is a list"),
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON that can be read"),
+        ("9" * 5000, "not JSON that can be read"),
         (" " * (MAX_BYTES + 1), f"is {MAX_BYTES + 1} bytes long"),
     ):
         path.write_text(content)

@@ -221,8 +221,8 @@ def test_a_wrong_field_is_named(bundle, complaint):
         (b"[]", "the top level is a list"),
         (b"null", "the top level is null"),
         (b'{"\xff": 1}', "not UTF-8"),
-        (b"[" * 100_000, "not a manifest"),
-        (b'{"schema_version": ' + b"9" * 5000 + b"}", "not a manifest"),
+        (b"[" * 100_000, "not JSON that can be read"),
+        (b'{"schema_version": ' + b"9" * 5000 + b"}", "not JSON that can be read"),
         (b" " * (MAX_MANIFEST_BYTES + 1), "this is no manifest"),
     ],
 )
