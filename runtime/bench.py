@@ -35,11 +35,13 @@ from runtime.measurement import (
 from runtime.options import create_parser, positive_int
 from runtime.plots import EXTRA, Section, html_report, line_figure, save_png
 from runtime.session import BACKENDS, choose_model, complaint_about_backend, say_once
+from runtime.shipped import shipped_bundle
 
 SCHEMA_VERSION = 1
 DEFAULT_REPEATS = 10
 _TITLE = "Latency across sparsity levels"
 _EXAMPLES = """\
+  lottery-bench
   lottery-bench bundles/*
   lottery-bench bundles/dense bundles/level_06 --precision int8 --audio clip.wav --repeats 30
   lottery-bench bundles/* --paced --json latency.json --plot latency.png --html latency.html
@@ -63,7 +65,7 @@ def _main(argv):
         require_writable(path)
     conditions = Conditions(threads=arguments.threads, audio=arguments.audio)
     samples = load_clip(arguments.audio)
-    rows = find_rows(arguments.bundles, precisions=arguments.precision, backend=arguments.backend)
+    rows = find_rows(arguments.bundles or [shipped_bundle()], precisions=arguments.precision, backend=arguments.backend)
     for row in rows:
         require_chunks(samples, chunk_frames=row["chunk_frames"], bundle=row["path"])
     if arguments.plot and not any(row["num_nonzeros"] for row in rows):
@@ -108,7 +110,12 @@ def _parse(argv):
         "are timed like any other: zeros that are multiplied are never called a speed-up.",
         examples=_EXAMPLES,
     )
-    parser.add_argument("bundles", metavar="BUNDLE", nargs="+", help="directory that lottery-export wrote")
+    parser.add_argument(
+        "bundles",
+        metavar="BUNDLE",
+        nargs="*",
+        help="directory that lottery-export wrote (default: the recogniser that comes along)",
+    )
     parser.add_argument(
         "--repeats",
         type=positive_int,
@@ -151,7 +158,8 @@ def _parse(argv):
     )
     parser.add_argument("--plot", metavar="FILE", help="write a PNG of model time over kept weights")
     parser.add_argument("--html", metavar="FILE", help="write a self-contained page with tables and plot")
-    return parser.parse_args(argv)
+    # Bundles may stand before and after options: bench.pyz adds those inside it to those that are given.
+    return parser.parse_intermixed_args(argv)
 
 
 def _precisions(text):

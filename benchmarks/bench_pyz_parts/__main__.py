@@ -23,7 +23,7 @@ def main():
         inside.extractall(folder, wanted)
         for library in Path(folder, engine).glob("*"):
             os.environ.setdefault("LOTTERY_ENGINE_LIBRARY", str(library))
-        arguments += [str(path) for path in sorted(Path(folder, "bundles").glob("*"))]
+        arguments = [*map(str, sorted(Path(folder, "bundles").glob("*"))), *arguments]
         if not any(word.split("=")[0] in ("--device-report", "-h", "--help") for word in arguments):
             arguments += ["--device-report", _DEFAULT_REPORT]
         from runtime.bench import main as bench

@@ -88,7 +88,17 @@ def test_bundles_and_clips_can_be_given(bundle, bare_python, tmp_path):
         assert complaint in done.stderr
     done = run(bare_python, archive, cwd=tmp_path)
     assert done.returncode == 2
-    assert "BUNDLE" in done.stderr
+    assert "came without its recogniser" in done.stderr
+
+
+def test_bundles_that_are_given_are_measured_beside_those_inside(bundle, bare_python, tmp_path):
+    archive = tmp_path / "bench.pyz"
+    archive.write_bytes(bench_pyz.pack(bundles=[bundle]))
+    other = write_engine_bundle(tmp_path / "other")
+    done = run(bare_python, archive, "--repeats", "1", other, "--precision", "fp32", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = read_report(tmp_path / "device.json")
+    assert set(report["bundles"]) == {"tiny", "other"}
 
 
 @pytest.mark.usefixtures("with_engine")

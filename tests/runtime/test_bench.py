@@ -12,6 +12,7 @@ from runtime.device_report import read_report
 from runtime.engine.library import instruction_sets
 from runtime.errors import LotteryError
 from runtime.measurement import MIN_CHUNKS
+from runtime.shipped import shipped_bundle
 from tests.runtime.bench_bundles import write_bundle
 from tests.runtime.engine.tiny_ticket import add_ticket
 from tests.tiny_bundle import speak
@@ -162,6 +163,14 @@ def test_real_time_stream_is_measured(bundles, clip, tmp_path):
     audio_s = 2 * len(speak("bad cab")) / 16000
     assert 0.2 <= row["paced"]["first_chunk_s"] <= row["paced"]["first_partial_s"] < audio_s
     assert row["paced"]["finalisation_s"] > 0
+
+
+def test_without_a_bundle_the_one_that_comes_along_is_measured(monkeypatch):
+    measured = []
+    monkeypatch.setattr("runtime.bench.measure_rows", lambda rows, **_: measured.extend(rows) or sys.exit(0))
+    with pytest.raises(SystemExit):
+        main(["--backend", "onnxruntime"])
+    assert [(row["path"], row["precision"]) for row in measured] == [(str(shipped_bundle()), "int8")]
 
 
 def test_plot_and_page_are_written(bundles, clip, tmp_path):
