@@ -137,7 +137,7 @@ static void attend(const Head &head, float *query, Range<L> &range) {
     for (uint32_t e = 0; e < head.width;) {
         // As equal parts as there can be: one of a few rows waits for its sums.
         const uint32_t rest = head.width - e, num_parts = (rest + TICKET_PANEL - 1) / TICKET_PANEL;
-        if (TICKET_PANEL == 16 && rest > 12 * num_parts) {
+        if (TICKET_PANEL == 16 && rest >= 16 && rest > 12 * num_parts) {
             mix<L, TICKET_PANEL>(head, e, scale, query, range);
             e += TICKET_PANEL;
         } else if (TICKET_PANEL == 16 && rest >= 12) {

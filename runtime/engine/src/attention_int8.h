@@ -11,7 +11,7 @@
 
 namespace TICKET_ISA {
 
-// Below this a tile would take more memory than in floats.
+// From here on a tile surely takes no more memory than in floats, which is what a state has room for.
 constexpr uint32_t kLeastInt8Width = 4;
 
 // Where a head's cache holds what of one tile.

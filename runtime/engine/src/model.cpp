@@ -134,7 +134,11 @@ bool build_model(const File &file, const Kernels *kernels, Model *model, Error *
         floats += round_up(size_t{block->widths.conv} * model->conv_past, kAlignment / sizeof(float));
         if (floats > kMaxState) return error->set("blocks[%u]: a stream's caches would be too large", i);
     }
+    // Not by lanes alone: instruction sets of the same lanes may hold keys and values as floats or in 8 bits.
     model->state_tag = file.checksum ^ model->lanes;
+    for (const char *c = kernels->name; *c != 0; c++) {
+        model->state_tag = (model->state_tag ^ static_cast<uint8_t>(*c)) * 1099511628211u;
+    }
     model->state_bytes = round_up(sizeof(StateHeader) + floats * sizeof(float), kAlignment);
     return true;
 }

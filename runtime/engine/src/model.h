@@ -29,7 +29,7 @@ struct Block {
     Array<float> position_bias;  // (heads, bias_length): by frame of the query minus frame of the key
     Array<float> depthwise;      // (conv, num_taps): zeros, the taps from conv_past - conv_reach on, zeros
     Array<float> depthwise_bias, conv_gain, norm_gain, norm_bias;
-    size_t keys_offset = 0;   // floats into a state: (slots, tiles, 2 * heads * head_width, L)
+    size_t keys_offset = 0;   // floats into a state: (slots, tiles, 2 * heads * head_width, L); in 8 bits see CachedTile
     size_t cache_offset = 0;  // floats into a state: (conv, conv_past)
 };
 

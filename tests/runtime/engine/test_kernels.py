@@ -123,6 +123,7 @@ class Shape:
     """A model's widths: `odd` ones fill no register, panel, quad or block."""
 
     is_odd: bool = True
+    head_width: int = 18
     left: int = 20
     blocks: tuple = ()
     max_chunk: int = 16
@@ -133,8 +134,8 @@ class Shape:
             fields = {"num_mels": 16, "stem_width": 16, "model_width": 32, "head_width": 16, "vocab_size": 16}
             fields |= {"ff": 64, "heads": 2, "conv": 32, "conv_kernel": 7}
         else:
-            fields = {"num_mels": 11, "stem_width": 13, "model_width": 30, "head_width": 18, "vocab_size": 7}
-            fields |= {"ff": 50, "heads": 3, "conv": 22, "conv_kernel": 5}
+            fields = {"num_mels": 11, "stem_width": 13, "model_width": 30, "vocab_size": 7}
+            fields |= {"ff": 50, "heads": 3, "head_width": self.head_width, "conv": 22, "conv_kernel": 5}
         config = ConformerConfig.uniform(
             num_blocks=2, left_context_frames=self.left, max_chunk_frames=self.max_chunk, **fields
         )
@@ -149,6 +150,8 @@ def block(**widths):
 SHAPES = {
     "even": Shape(is_odd=False),
     "odd": Shape(),
+    "heads a little narrower than two registers": Shape(head_width=31),
+    "heads too narrow for 8 bits": Shape(head_width=3),
     "left context no longer than the convolution": Shape(left=2),
     "left context of whole chunks, distances beyond the table": Shape(left=40, max_chunk=3),
     "without modules": Shape(blocks=(block(),)),
@@ -302,6 +305,19 @@ def test_a_stream_s_bits_do_not_depend_on_the_batch(precision, chunk):
         together = run(model, features, starts=starts)
         for number, row in enumerate(together):
             assert np.array_equal(row, run(model, features[number : number + 1])[0]), (kind, name, number)
+
+
+@pytest.mark.parametrize("chunk", [4, 8, 16])
+def test_a_state_belongs_to_its_instruction_set(chunk):
+    """Caches lie in floats or in 8 bits; the sizes of the states may be the same."""
+    data = ticket_of("odd", chunk=chunk, precision="int8", kind="dense")
+    models = [Model(data, instruction_set=name) for name in instruction_sets()]
+    features = features_of("odd", chunk=chunk)[:, : models[0].geometry.window_frames]
+    for maker, user in itertools.permutations(models, 2):
+        state = aligned_bytes(max(maker.state_bytes, user.state_bytes))
+        state[: maker.state_bytes] = maker.initial_state()
+        with pytest.raises(ValueError, match="another model or instruction set"):
+            user.step(features, [state[: user.state_bytes]], workspace=aligned_bytes(user.workspace_bytes(1)))
 
 
 @pytest.mark.parametrize("precision", KINDS)
