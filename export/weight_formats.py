@@ -49,7 +49,7 @@ FORMATS = tuple(
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The kind of processor that a file is meant for. Any processor runs any file; this one runs it fastest.
+    """What a file is meant for: a kind of processor, which runs it fastest, or little memory. Any processor runs it.
 
     Args:
         max_csr_density: up to here int8 weights are stored with an index each.
@@ -92,7 +92,7 @@ def find_format(kind, *, precision):
 
 
 def choose_format(weight, *, precision, target="server"):
-    """Return the WeightFormat that is expected to run fastest.
+    """Return the WeightFormat that is expected to serve a target best.
 
     Args:
         weight: (rows, cols), zeros where it is pruned.
