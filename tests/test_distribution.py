@@ -187,20 +187,25 @@ def clean_environment(wheel_path, tmp_path_factory):
     shutil.rmtree(folder)
 
 
+def run_isolated(*command, cwd):
+    """Run a command of the clean environment, which stands on what was installed into it alone."""
+    isolated = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LOTTERY"))}
+    return subprocess.run(command, cwd=cwd, env=isolated, capture_output=True, text=True)
+
+
 def test_a_clean_environment_transcribes(clean_environment, tmp_path):
     bundle = write_engine_bundle(tmp_path / "bundle")
     soundfile.write(tmp_path / "clip.wav", speak("bad cab"), 16000)
-    isolated = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LOTTERY"))}
     for backend in ("onnxruntime", "engine") if has_compiler() else ("onnxruntime",):
         command = [clean_environment / "lottery-transcribe", "--backend", backend, bundle, tmp_path / "clip.wav"]
-        done = subprocess.run(command, cwd=tmp_path, env=isolated, capture_output=True, text=True)
+        done = run_isolated(*command, cwd=tmp_path)
         assert (done.stdout, done.stderr) == ("bad cab\n", "")
     assert Recognizer(bundle, backend="onnxruntime").transcribe(speak("bad cab")).text == "bad cab"
 
 
 def test_a_clean_environment_brings_its_recogniser(clean_environment, shared_data):
     clip = min((shared_data("an4") / "audio").rglob("*.opus"))
-    done = subprocess.run([clean_environment / "lottery-transcribe", clip], cwd="/", capture_output=True, text=True)
+    done = run_isolated(clean_environment / "lottery-transcribe", clip, cwd="/")
     assert (done.stdout.strip(), done.stderr) == (Recognizer(SHIPPED).transcribe(read_clip(clip)).text, "")
 
 
