@@ -78,7 +78,8 @@ def _parse(argv):
     form.add_argument("--json", action="store_true", help="one JSON object a file: text, and words with times")
     add_decoding_options(parser)
     add_model_options(parser)
-    arguments = parser.parse_args(argv)
+    # Intermixed: options may stand between the bundle and the files.
+    arguments = parser.parse_intermixed_args(argv)
     check_decoding_options(arguments, parser=parser)
     first, *others = arguments.paths
     has_bundle = Path(first).is_dir()

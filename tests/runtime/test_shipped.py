@@ -38,6 +38,12 @@ def test_a_misspelled_bundle_does_not_hand_its_files_to_the_shipped_one(tiny, tm
     assert err.startswith(f"error: {tmp_path / 'typo'}: no such bundle or sound file\nhint: ")
 
 
+def test_options_stand_anywhere(tiny, tmp_path, capsys):
+    assert transcribe.main([str(tmp_path / "en"), "--precision", "fp32", str(tiny), "--timestamps", str(tiny)]) == 0
+    assert transcribe.main(["--threads", "2", str(tiny)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "cab bad"
+
+
 def test_listening_uses_it(tiny, capsys):
     assert listen.main(["--replay", str(tiny), "--speed", "0"]) == 0
     assert capsys.readouterr().out == "cab bad\n"
