@@ -19,7 +19,6 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.aarch64_root import DEFAULT_PROCESSOR, PROCESSORS, clean_environment, make_arm_python, show_processor
-from benchmarks.aarch64_steps import models_of
 from benchmarks.engine_arm import Counter, CountError, compile_plugin
 from benchmarks.results import CHECKOUT, RESULTS, relative, write_result
 from lottery_train.corpora import find_corpus, read_manifest
@@ -144,7 +143,7 @@ def measure(bundle, *, data_dir, num_clips, processors, cache, folder):
     clips = choose_clips(data_dir, count=num_clips)
     print("making the ARM system", file=sys.stderr)
     arm = make_arm_python(folder, cache=cache)
-    models = [pair for pair in models_of(manifest) if arm.has_engine or pair[0] != "engine"]
+    models = [pair for pair in manifest.models if arm.has_engine or pair[0] != "engine"]
     here = record_here(bundle, clips, out=folder / "here.npz")
     parity = {}
     for processor in tqdm(processors, desc="comparing", unit="processor", disable=not sys.stderr.isatty()):

@@ -14,15 +14,9 @@ import soxr
 
 from runtime.audio import read_blocks
 from runtime.features import HOP_SAMPLES, PADDING_VALUE, SAMPLE_RATE_HZ, Fbank, fbank, num_chunks, padded_frames
-from runtime.manifest import MODEL_ROLES, Manifest
+from runtime.manifest import Manifest
 from runtime.recognizer import Recognizer
 from runtime.session import open_session
-
-
-def models_of(manifest):
-    """Return the (backend, precision) pairs that a bundle has."""
-    found = [("onnxruntime", precision) for precision, role in MODEL_ROLES.items() if role in manifest.files]
-    return found + ([("engine", manifest.engine["precision"])] if manifest.engine else [])
 
 
 def read_clip(path):
@@ -57,7 +51,7 @@ def record(bundle, out, *clips):
         samples = read_clip(clip)
         arrays[f"{number}/samples"] = samples
         arrays[f"{number}/features"] = features = padded(fbank(samples), chunk_frames=manifest.chunk_frames)
-        for backend, precision in models_of(manifest):
+        for backend, precision in manifest.models:
             recognizer = Recognizer(bundle, precision=precision, backend=backend)
             name = f"{number}/{backend}/{precision}"
             arrays[f"{name}/logprobs"] = run_steps(recognizer.session, features)

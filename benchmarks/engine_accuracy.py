@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
+from benchmarks.clips import read_clips
 from benchmarks.engine_files import model_key
 from benchmarks.engine_models import draw_model, is_structured, ten_million_config
 from export.bundle import export_ticket
 from export.ticket_file import entropy_bound_bytes, write_ticket
-from lottery_train.corpora import find_corpus, load_audio, read_manifest
 from lottery_train.evaluate import paired_difference, pool_scores, score_texts
 from lottery_train.ticket import load_ticket
 from runtime.recognizer import Recognizer
@@ -29,9 +29,7 @@ def word_error_rates(folders, *, data_dir, bundles):
         of RUNTIMES a dict `<backend>_<precision>` of `wer`, `wer_interval`, `minus_reference` and
         `minus_reference_interval` (paired, 95 %).
     """
-    utterances, _ = read_manifest(find_corpus("an4", data_dir=data_dir).splits["test"])
-    references = [utterance.text for utterance in utterances]
-    clips = [load_audio(utterance) for utterance in utterances]
+    clips, references = read_clips("an4", data_dir=data_dir)
     records, every_score = [], []
     for folder in map(Path, folders):
         ticket = load_ticket(folder)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.clips import read_clips
 from benchmarks.live_report import result_html, result_text
 from benchmarks.results import RESULTS, command_line, relative, write_result
-from lottery_train.corpora import find_corpus, load_audio, read_manifest
 from runtime.command import run_command
 from runtime.endpoint import EndpointRules
 from runtime.errors import LotteryError
@@ -152,15 +152,12 @@ def _main(argv):
     arguments = _parse(argv)
     # Refused here where it is no bundle, and not after an hour.
     Recognizer(arguments.bundle)
-    utterances, _ = read_manifest(find_corpus("an4", data_dir=arguments.data_dir).splits["test"])
-    utterances = utterances[: arguments.utterances]
+    clips, references = (part[: arguments.utterances] for part in read_clips("an4", data_dir=arguments.data_dir))
     path = Path(arguments.results) / "live.json"
     parts = load_parts(path, bundle=arguments.bundle)
     for name in [arguments.part] if arguments.part else [part for part in PARTS if part not in parts]:
         machine = describe_machine(threads=1)
-        clips = [load_audio(utterance) for utterance in utterances]
         if name == "latency":
-            references = [utterance.text for utterance in utterances]
             found = measure_latency(arguments.bundle, clips=clips, references=references)
         elif name == "idle":
             found = measure_idle(arguments.bundle, seconds=arguments.idle_s)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.clips import read_clips
 from benchmarks.results import RESULTS, write_result
-from lottery_train.corpora import find_corpus, load_audio, read_manifest
 from lottery_train.corpora.sentences import DIGITS, number_words
 from lottery_train.evaluate import paired_difference, score_texts
 from runtime.command import run_command
+from runtime.features import SAMPLE_RATE_HZ
 from runtime.options import create_parser
 from runtime.recognizer import Recognizer
 from runtime.shipped import shipped_bundle
@@ -47,7 +48,7 @@ class PocketSphinx:
     def __init__(self):
         import pocketsphinx
 
-        self._decoder = pocketsphinx.Decoder(samprate=16000, loglevel="FATAL")
+        self._decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
         self.model_bytes = _folder_bytes(Path(pocketsphinx.get_model_path()))
 
     def transcribe(self, samples):
@@ -105,7 +106,7 @@ def _recognise(peer, clips):
     peer.transcribe(clips[0])
     start = time.perf_counter()
     texts = [peer.transcribe(clip) for clip in clips]
-    return texts, (time.perf_counter() - start) / (sum(map(len, clips)) / 16000)
+    return texts, (time.perf_counter() - start) / (sum(map(len, clips)) / SAMPLE_RATE_HZ)
 
 
 def _main(argv):
@@ -117,10 +118,7 @@ def _main(argv):
     parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="folder of packs")
     parser.add_argument("--results", default=str(RESULTS), metavar="DIR", help="where the result file goes")
     arguments = parser.parse_args(argv)
-    sets = {}
-    for name in PACKS:
-        utterances, _ = read_manifest(find_corpus(name, data_dir=arguments.data_dir).splits["test"])
-        sets[name] = [load_audio(utterance) for utterance in utterances], [utterance.text for utterance in utterances]
+    sets = {name: read_clips(name, data_dir=arguments.data_dir) for name in PACKS}
     records, ours = [], {}
     for name, make in PEERS.items():
         try:

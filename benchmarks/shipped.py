@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.clips import read_clips
 from benchmarks.results import RESULTS, write_result
 from benchmarks.shipped_card import complete_card
 from lottery_train.augment import add_noise
-from lottery_train.corpora import draw_noise, find_corpus, load_audio, load_noise, read_manifest
+from lottery_train.corpora import draw_noise, load_noise
 from lottery_train.evaluate import score_texts
 from runtime.command import run_command
 from runtime.engine.library import instruction_sets
@@ -45,10 +46,7 @@ def load_sets(data_dir, *, split):
         data_dir: folder of packs.
         split: dev or test.
     """
-    sets = {}
-    for name in PACKS:
-        utterances, _ = read_manifest(find_corpus(name, data_dir=data_dir).splits[split])
-        sets[name] = [load_audio(utterance) for utterance in utterances], [utterance.text for utterance in utterances]
+    sets = {name: read_clips(name, data_dir=data_dir, split=split) for name in PACKS}
     clips, texts = sets["an4"]
     noises, rng = load_noise(Path(data_dir) / "noise" / "test.jsonl"), np.random.default_rng(_SEED)
     noisy = [add_noise(clip, noise=draw_noise(noises, rng=rng), snr_db=NOISE_SNR_DB, rng=rng) for clip in clips]

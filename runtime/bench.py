@@ -193,9 +193,7 @@ def find_rows(bundles, *, precisions=None, backend="onnxruntime"):
 
 def _models(manifest, *, precisions, backend):
     """Return the (backend, precision) pairs of a bundle to measure."""
-    present = [("onnxruntime", precision) for precision, role in MODEL_ROLES.items() if role in manifest.files]
-    present += [("engine", manifest.engine["precision"])] if manifest.engine else []
-    present = [pair for pair in present if _is_measured(pair[0], backend=backend)]
+    present = [pair for pair in manifest.models if _is_measured(pair[0], backend=backend)]
     if precisions is None:
         return present or [choose_model(manifest, backend=backend)]
     found = []

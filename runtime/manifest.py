@@ -152,6 +152,12 @@ class Manifest:
         """The Geometry of the model."""
         return Geometry(chunk_frames=self.chunk_frames, left_context=self.left_context, vocab_size=self.vocab_size)
 
+    @property
+    def models(self):
+        """The (backend, precision) pairs that the bundle has a model for, onnxruntime's first."""
+        found = [("onnxruntime", precision) for precision, role in MODEL_ROLES.items() if role in self.files]
+        return found + ([("engine", self.engine["precision"])] if self.engine else [])
+
     @classmethod
     def load(cls, bundle, *, verify="all"):
         """Read and verify a bundle directory.

@@ -136,8 +136,7 @@ class ConformerEncoder(nn.Module):
 
     def set_normalisation(self, *, mean, deviation):
         """Set the feature statistics: array (F,) of means and of standard deviations."""
-        self.subsampling.mean.copy_(torch.as_tensor(mean))
-        self.subsampling.inverse_std.copy_(1 / torch.as_tensor(deviation).clamp_min(1e-3))
+        self.subsampling.set_normalisation(mean=mean, deviation=deviation)
 
     def encode(self, x_BTF, *, chunk, lengths=None, tap=None):
         """Encode whole utterances as a stream of chunks would.

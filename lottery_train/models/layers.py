@@ -54,19 +54,34 @@ class ChannelDropout(nn.Module):
         )
 
 
-class Subsampling(nn.Module):
-    """Feature normalisation and two strided convolutions: 10 ms frames -> 40 ms frames; 4T+3 frames give T."""
+class NormalisedInput(nn.Module):
+    """Base of what reads features: every mel bin to mean 0 and deviation 1 over the training set."""
 
-    def __init__(self, *, num_mels, stem_width, model_width):
+    def __init__(self, num_mels):
         super().__init__()
         self.register_buffer("mean", torch.zeros(num_mels))
         self.register_buffer("inverse_std", torch.ones(num_mels))
+
+    def set_normalisation(self, *, mean, deviation):
+        """Set the feature statistics: array (F,) of means and of standard deviations."""
+        self.mean.copy_(torch.as_tensor(mean))
+        self.inverse_std.copy_(1 / torch.as_tensor(deviation).clamp_min(1e-3))
+
+    def normalised(self, x_BTF):
+        """Return the features with the statistics taken out."""
+        return (x_BTF - self.mean) * self.inverse_std
+
+
+class Subsampling(NormalisedInput):
+    """Feature normalisation and two strided convolutions: 10 ms frames -> 40 ms frames; 4T+3 frames give T."""
+
+    def __init__(self, *, num_mels, stem_width, model_width):
+        super().__init__(num_mels)
         self.conv1 = StridedConv(num_mels, stem_width)
         self.conv2 = StridedConv(stem_width, model_width)
 
     def forward(self, x_BTF):
-        x = (x_BTF - self.mean) * self.inverse_std
-        return self.conv2(F.silu(self.conv1(x)))
+        return self.conv2(F.silu(self.conv1(self.normalised(x_BTF))))
 
 
 class FeedForward(nn.Module):

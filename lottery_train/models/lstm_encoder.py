@@ -15,20 +15,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from lottery_train.errors import ConfigError
-from lottery_train.models.layers import ChannelDropout, ChannelRMSNorm
+from lottery_train.models.layers import ChannelDropout, ChannelRMSNorm, NormalisedInput
 from lottery_train.units import Member, UnitGroup
 
 _GATES = 4  # rows of an LSTM's weights: input, forget, cell, output gate
 _FORGET_BIAS = 1.0
 
 
-class FrontEnd(nn.Module):
+class FrontEnd(NormalisedInput):
     """Feature normalisation and two strided 2-D convolutions: 4T+3 frames -> T vectors of C * (F/4) values."""
 
     def __init__(self, config):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(config.num_mels))
-        self.register_buffer("inverse_std", torch.ones(config.num_mels))
+        super().__init__(config.num_mels)
         # Frames of the past that each convolution sees beyond the three of its first output.
         self.past = tuple(size - 3 for size in config.cnn_frames)
         first, second = config.cnn_channels
@@ -48,7 +46,7 @@ class FrontEnd(nn.Module):
 
     def forward(self, x_BTF, *, state=None):
         """Return (B, T, C * bins) and the next state (None without a state: whole utterances)."""
-        x = (x_BTF - self.mean) * self.inverse_std
+        x = self.normalised(x_BTF)
         if state is None:
             x, y_past = F.pad(x, (0, 0, self.past[0], 0)), None
         else:
@@ -142,8 +140,7 @@ class LstmEncoder(nn.Module):
 
     def set_normalisation(self, *, mean, deviation):
         """Set the feature statistics: array (F,) of means and of standard deviations."""
-        self.front.mean.copy_(torch.as_tensor(mean))
-        self.front.inverse_std.copy_(1 / torch.as_tensor(deviation).clamp_min(1e-3))
+        self.front.set_normalisation(mean=mean, deviation=deviation)
 
     def encode(self, x_BTF, *, chunk, lengths=None, tap=None):
         """Encode whole utterances.

@@ -34,10 +34,9 @@ def test_tickets_are_compared_one_by_one_and_together(tmp_path, monkeypatch):
     tickets = [write_ticket(tmp_path / "run" / name, model, mask=mask) for name in ("level_01", "level_02")]
     exported = []
     monkeypatch.setattr(engine_accuracy, "export_ticket", lambda ticket, out, **rest: exported.append((out, rest)))
-    monkeypatch.setattr(engine_accuracy, "find_corpus", lambda *name, **rest: SimpleNamespace(splits={"test": None}))
-    utterances = [SimpleNamespace(text=text) for text in ("a b c", "d e", "f")]
-    monkeypatch.setattr(engine_accuracy, "read_manifest", lambda path: (utterances, None))
-    monkeypatch.setattr(engine_accuracy, "load_audio", lambda utterance: utterance.text)
+    # A clip is its own text.
+    texts = ["a b c", "d e", "f"]
+    monkeypatch.setattr(engine_accuracy, "read_clips", lambda *name, **rest: (texts, texts))
     monkeypatch.setattr(engine_accuracy, "Recognizer", FakeRecognizer)
     records = word_error_rates([ticket.folder for ticket in tickets], data_dir=None, bundles=tmp_path / "bundles")
     assert [record["ticket"] for record in records] == ["run/level_01", "run/level_02", "all together"]

@@ -21,9 +21,9 @@ from runtime.synthetic import speech_like
 from tests.export.models import TOKENIZER
 
 sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="PyPI sherpa-onnx is not installed")
+from benchmarks import sherpa_worker  # noqa: E402 - it imports sherpa_onnx
 
 SAMPLE_RATE_HZ = 16000
-BLOCK_SAMPLES = 1600
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "devices.md"
 # Real clips: pack, split, and how many of it.
 CLIPS = (
@@ -48,17 +48,8 @@ def open_sherpa(bundle, *, model="model.onnx"):
 
 def recognise_with_sherpa(bundle, samples, **options):
     """Stream samples through sherpa-onnx; return (tokens, times in seconds)."""
-    recognizer = open_sherpa(bundle, **options)
-    stream = recognizer.create_stream()
-    for start in range(0, len(samples), BLOCK_SAMPLES):
-        stream.accept_waveform(SAMPLE_RATE_HZ, samples[start : start + BLOCK_SAMPLES])
-        while recognizer.is_ready(stream):
-            recognizer.decode_stream(stream)
-    stream.input_finished()
-    while recognizer.is_ready(stream):
-        recognizer.decode_stream(stream)
-    result = recognizer.get_result_all(stream)
-    return list(result.tokens), list(result.timestamps)
+    found = sherpa_worker.recognise(open_sherpa(bundle, **options), samples)
+    return found["tokens"], found["times"]
 
 
 def recognise(bundle, samples, *, precision="fp32"):
