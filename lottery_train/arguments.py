@@ -8,7 +8,7 @@ import textwrap
 import typing
 from pathlib import Path
 
-from lottery_train.config import CONTROLS, DataConfig, SearchConfig, TrainConfig
+from lottery_train.config import CONTROLS, DataConfig, SearchConfig, TrainConfig, unfit_control
 from lottery_train.corpora import IMPORTERS
 from lottery_train.errors import ConfigError
 from lottery_train.presets import PRESETS, preset
@@ -24,6 +24,7 @@ _EXAMPLES = """\
   lottery-train --preset an4 --data-dir packs/an4 --out runs/an4      a real corpus; start again to resume
   lottery-train --preset an4 --rate 0.2 --target-density 0.1 --dry-run
   lottery-train --preset an4 --out runs/an4 --controls 3,6            controls beside levels 3 and 6
+  lottery-train --preset an4 --method gradual --rounds 4 --out runs/gradual    one ticket for the price of one training
   lottery-train import an4 downloads/an4 packs/an4                    manifests from the official layout
 """
 # Flags for the settings people change most; every other one is reached with --set.
@@ -31,7 +32,8 @@ _FLAGS = (
     "data.corpus", "data.tokens", "data.noise",
     "train.epochs", "train.batch_s", "train.learning_rate", "train.seed", "train.precision",
     "search.rounds", "search.rate", "search.decay", "search.schedule", "search.granularity", "search.criterion",
-    "search.scope", "search.rewind", "search.rewind_steps", "search.level_epochs",
+    "search.scope", "search.method", "search.rewind", "search.rewind_steps", "search.level_epochs",
+    "search.distillation",
 )  # fmt: skip
 
 
@@ -148,24 +150,33 @@ def settings_from(arguments):
     return with_settings(preset(arguments.preset), changes)
 
 
-def controls_from(arguments, *, rounds):
+def controls_from(arguments, *, search):
     """Return (levels, names): beside which levels controls are asked for, and which.
 
     Args:
-        rounds: last level of the run.
+        search: SearchConfig of the run; unless controls are named, those that do not fit it are left out.
     Raises:
-        ConfigError: a level outside 1 … rounds, or an unknown control.
+        ConfigError: a level that the run does not have, or a control that is unknown or does not fit.
     """
-    names = tuple(CONTROLS) if arguments.control_names is None else tuple(arguments.control_names.split(","))
+    if arguments.control_names is None:
+        names = tuple(name for name in CONTROLS if unfit_control(search, name) is None)
+    else:
+        names = tuple(arguments.control_names.split(","))
     for name in names:
         if name not in CONTROLS:
             raise ConfigError(f"--control-names: {name!r} is no control, expected any of: {', '.join(CONTROLS)}")
+        if why_not := unfit_control(search, name):
+            raise ConfigError(f"--control-names: {name}: {why_not}")
     if arguments.controls is None:
         if arguments.control_names is not None:
             raise ConfigError("--control-names says which controls, but not where", hint="add --controls LEVELS")
         return (), names
-    expected = f"levels from 1 to {rounds} (--rounds), such as {rounds}" if rounds else "none: a run without rounds"
+    rounds = search.rounds
+    first = rounds if search.is_one_training else 1
+    expected = (
+        f"levels from {first} to {rounds} (--rounds), such as {rounds}" if rounds else "none: a run without rounds"
+    )
     texts = arguments.controls.split(",")
-    if not all(text.isdecimal() and 1 <= int(text) <= rounds for text in texts):
+    if not all(text.isdecimal() and max(1, first) <= int(text) <= rounds for text in texts):
         raise ConfigError(f"--controls is {arguments.controls!r}, expected {expected}")
     return tuple(int(text) for text in texts), names

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from lottery_train.arguments import build_parser, controls_from, settings_from
+from lottery_train.config import CONTROLS, unfit_control
 from lottery_train.corpora import IMPORTERS, find_mix, import_corpus
 from lottery_train.run_directory import clear_run
 from lottery_train.tokenization import vocabulary_size
@@ -30,12 +31,14 @@ def _import(argv):
         print(f"{len(corpus.skipped)} utterances skipped, the first: {corpus.skipped[0]}", file=sys.stderr)
 
 
-def _print_forecast(outlook, *, search, vocabulary):
+def _print_forecast(outlook, *, search, epochs, vocabulary):
     print(
         f"{outlook.num_weights} weights, {outlook.num_kept[0]} prunable ({search.scope}); "
         f"{search.schedule} schedule, {search.granularity} granularity"
     )
     print(f"vocabulary: {vocabulary}")
+    if search.is_one_training:
+        print(f"method {search.method}: level {search.rounds} is found in one training of {epochs} epochs")
     print(f"asymptote: endless rounds approach {outlook.asymptote:.2%} of the prunable weights")
     if outlook.floor:
         print(f"floor: {search.granularity} granularity keeps at least {outlook.floor:.2%} of them")
@@ -67,7 +70,10 @@ def _train(arguments, config):
     if arguments.dense_from:
         reuse_dense(run, arguments.dense_from)
     folders = search(run)
-    levels, names = controls_from(arguments, rounds=config.search.rounds)
+    levels, names = controls_from(arguments, search=config.search)
+    if levels and arguments.control_names is None and process.is_first:
+        for name in (name for name in CONTROLS if name not in names):
+            print(f"control {name} is left out: {unfit_control(config.search, name)}", file=sys.stderr)
     for level in levels:
         folders += [train_control(run, name, level=level) for name in names]
     run.metrics.close()
@@ -105,10 +111,10 @@ def _main(argv):
     vocab_size, vocabulary = vocabulary_size(config.data.tokens, out=out)
     if arguments.target_density is not None:
         config = with_target(config, density=arguments.target_density, vocab_size=vocab_size)
-    controls_from(arguments, rounds=config.search.rounds)
+    controls_from(arguments, search=config.search)
     outlook = forecast(config, vocab_size=vocab_size)
     if arguments.dry_run:
-        return _print_forecast(outlook, search=config.search, vocabulary=vocabulary)
+        return _print_forecast(outlook, search=config.search, epochs=config.train.epochs, vocabulary=vocabulary)
     if arguments.out is None:
         parser.error("--out is needed (or --dry-run)")
     _prepare_out(arguments, config)

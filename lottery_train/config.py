@@ -12,9 +12,11 @@ from runtime.errors import require_extra
 
 # What a ticket must beat; `lottery_train.controls` trains them.
 CONTROLS = {
+    "dense-longer": "the dense model, trained on for as many epochs as all levels up to the ticket's had",
     "dense-small": "a dense model with as many weights as the ticket has non-zeros",
     "no-rewinding": "the ticket's mask, its parent's trained weights, fine-tuned",
-    "random-pruning": "as many weights, chosen by chance, from the rewind point or the dense model's weights",
+    "random-pruning": "as many weights, chosen by chance, from the rewind point or the dense model's weights; for a "
+    "method of one training the same training, chance ranking the weights",
     "random-ticket": "the ticket's mask, other first weights",
 }
 
@@ -97,6 +99,8 @@ class TrainConfig(Settings):
         average_best: checkpoints averaged at the end, the best by dev WER.
         num_evaluations: dev evaluations, spread over the second half of the training.
         init_from: ticket directory whose weights the dense training starts from, where shapes agree; null draws all.
+        keeps_init_mask: whether level 0 also wears the mask of the ticket in init_from (a ticket transferred from
+            another corpus); tensors that belong to the tokens stay dense. Goes without rounds.
         precision: of the matrix products.
         seed: of weights, order and augmentation.
     """
@@ -119,6 +123,7 @@ class TrainConfig(Settings):
     average_best: int = 5
     num_evaluations: int = 10
     init_from: str | None = None
+    keeps_init_mask: bool = False
     precision: str = choice(
         "auto",
         {
@@ -144,6 +149,8 @@ class TrainConfig(Settings):
         high, low = self.augmentation_loss
         self.require("augmentation_loss", high > low, "[high, low] with high above low")
         self.require("seed", 0 <= self.seed < 2**63, "0 to 2^63 - 1")
+        has_mask = self.init_from is not None or not self.keeps_init_mask
+        self.require("keeps_init_mask", has_mask, "false without train.init_from, the ticket whose mask would be kept")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +158,14 @@ class SearchConfig(Settings):
     """The search for a ticket.
 
     Args:
-        rounds: prunings; the run has rounds + 1 levels.
+        rounds: prunings; the iterative run has rounds + 1 levels, the other methods make one ticket of this level.
+        method: how rounds and training go together.
+        ramp: [first, last] share of the epochs between which the rounds of method gradual fall; method early-bird
+            draws its mask at the last one at the latest.
+        early_bird_distance: method early-bird draws its mask once it differs from those of the five epochs before in
+            less than this share of the prunable weights.
+        distillation: share of the divergence from level 0's symbol probabilities in the loss of every later training;
+            methods of one training train level 0 first for it.
         schedule: how the rate goes on from round to round, and from layer to layer.
         rate: share of the remaining weights that a round removes (the first round, where the rate decays).
         decay: factor on the rate, round by round (decaying forms).
@@ -160,9 +174,9 @@ class SearchConfig(Settings):
             `lottery-export --structured` shrinks those of a Conformer].
         scope: which layers are pruned beside LSTMs, which always are.
         criterion: what is removed first.
-        rewind: where the weights of every level after the dense one start.
+        rewind: where the weights of every level after the dense one start (method iterative).
         rewind_steps: optimiser steps after which rewind `step` takes its rewind point.
-        level_epochs: epochs of every level after the dense one; null is as many as the dense one has.
+        level_epochs: epochs of every level after the dense one (method iterative); null is as many as that has.
         can_remove_groups: whether a feed-forward, attention or convolution module may lose its last units too and go
             as a whole (granularity unit); otherwise the smallest ones set a floor to the density.
         balances_kinds: whether heads, neurons, channels and LSTM units are each pruned at the same rate (granularity
@@ -172,6 +186,17 @@ class SearchConfig(Settings):
     part = "search"
 
     rounds: int = 6
+    method: str = choice(
+        "iterative",
+        {
+            "iterative": "a training for every level, pruned, rewound, trained again (the paper)",
+            "gradual": "one training, pruned round by round on the way (Zhu & Gupta 2017)",
+            "early-bird": "one training, pruned once as soon as the mask settles (You et al. 2020)",
+        },
+    )
+    ramp: tuple[float, float] = (0.1, 0.7)
+    early_bird_distance: float = 0.1
+    distillation: float = 0.0
     schedule: str = choice(
         "constant",
         {
@@ -211,6 +236,11 @@ class SearchConfig(Settings):
     can_remove_groups: bool = False
     balances_kinds: bool = False
 
+    @property
+    def is_one_training(self):
+        """Whether a ticket of any level is found in one training, without those of the levels before."""
+        return self.method != "iterative"
+
     def unit_options(self):
         """Return the options of `lottery_train.pruning.make_granularity` that these settings ask for."""
         return {"allow_empty": self.can_remove_groups, "balances_kinds": self.balances_kinds}
@@ -224,6 +254,22 @@ class SearchConfig(Settings):
         is_known = re.fullmatch(r"weight|unit|block:[1-9]\d{0,3}x[1-9]\d{0,3}", self.granularity)
         self.require("granularity", is_known, "weight, unit, or block:RxC such as block:1x4")
         self.require("level_epochs", self.level_epochs is None or self.level_epochs >= 1, "at least 1, or null")
+        first, last = self.ramp
+        self.require("ramp", 0 <= first <= last <= 1, "[first, last] with 0 <= first <= last <= 1")
+        is_share = 0 < self.early_bird_distance <= 1
+        self.require("early_bird_distance", is_share, "more than 0 and at most 1")
+        self.require("distillation", 0 <= self.distillation < 1, "at least 0 and less than 1")
+
+
+def unfit_control(search, name):
+    """Return why a control has nothing to say beside the tickets of a SearchConfig, or None."""
+    if name == "no-rewinding" and search.is_one_training:
+        return f"method {search.method} rewinds nothing, its ticket has no parent"
+    if name == "dense-longer" and search.is_one_training:
+        return f"method {search.method} trains no longer than the dense model"
+    if name == "dense-longer" and search.rewind in ("init", "step"):
+        return f"rewind {search.rewind} trains no weight longer than level 0 did"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

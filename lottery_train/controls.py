@@ -4,11 +4,12 @@
 the run itself started from another corpus's ticket.
 """
 
-from lottery_train.config import CONTROLS
+from lottery_train.config import CONTROLS, unfit_control
 from lottery_train.errors import ConfigError, TicketError
 from lottery_train.models.build import build_model, dense_small_config
-from lottery_train.pruning import prune
-from lottery_train.search import Start, level_epochs, train_ticket
+from lottery_train.pruner import GradualPruner, Pruner
+from lottery_train.search import level_epochs, rounds_of, train_ticket
+from lottery_train.start import Start, first_start
 from lottery_train.ticket import is_ticket, load_ticket
 
 _OTHER_WEIGHTS = 1000
@@ -20,7 +21,7 @@ def train_control(run, name, *, level):
     Returns:
         folder of the control's ticket.
     Raises:
-        ConfigError: unknown control, or level 0 (dense needs none).
+        ConfigError: unknown control, one that the run's method has no use for, or level 0 (dense needs none).
         TicketError: the level is not finished.
     """
     if name not in CONTROLS:
@@ -32,34 +33,50 @@ def train_control(run, name, *, level):
         return folder
     if not is_ticket(run.level_folder(level)):
         raise TicketError(f"{run.level_folder(level)}: no finished ticket to set a control beside")
+    why_not = unfit_control(run.config.search, name)
+    if why_not:
+        raise ConfigError(f"control {name}: {why_not}")
     ticket = load_ticket(run.level_folder(level))
-    parent = load_ticket(run.level_folder(level - 1))
-    common = {"level": level, "name": name}
-    if name == "random-pruning":
+    config, pruner, start, epochs = ticket.config, Pruner(ticket.mask), Start(), run.config.train.epochs
+    seed_offset = 0
+    if name == "random-pruning" and run.config.search.is_one_training:
+        pruner, start = _random_pruner(run, ticket), first_start(run)
+    elif name == "random-pruning":
         start, epochs = _unpruned_start(run, level=level)
-        mask = _random_mask(run, level=level)
-        train_ticket(run, folder, config=ticket.config, mask=mask, start=start, epochs=epochs, **common)
+        pruner = Pruner(_random_mask(run, level=level))
     elif name == "random-ticket":
-        train_ticket(
-            run,
-            folder,
-            config=ticket.config,
-            mask=ticket.mask,
-            start=Start(),
-            epochs=run.config.train.epochs,
-            seed_offset=_OTHER_WEIGHTS,
-            **common,
-        )
+        seed_offset = _OTHER_WEIGHTS
     elif name == "no-rewinding":
-        start = Start(weights=parent.weights, is_fine_tuning=True)
-        train_ticket(
-            run, folder, config=ticket.config, mask=ticket.mask, start=start, epochs=level_epochs(run), **common
-        )
+        parent = load_ticket(run.level_folder(level - 1))
+        start, epochs = Start(weights=parent.weights, is_fine_tuning=True), level_epochs(run)
+    elif name == "dense-longer":
+        start, epochs = _unpruned_start(run, level=level)
+        pruner = Pruner(_dense_mask(run, config))
     else:
-        small = dense_small_config(ticket.config, num_weights=ticket.record["sizes"]["num_nonzeros"])
-        mask = run.dense_mask(build_model(small, seed=0))
-        train_ticket(run, folder, config=small, mask=mask, start=Start(), epochs=run.config.train.epochs, **common)
+        config = dense_small_config(config, num_weights=ticket.record["sizes"]["num_nonzeros"])
+        pruner = Pruner(_dense_mask(run, config))
+    train_ticket(
+        run,
+        folder,
+        level=level,
+        name=name,
+        config=config,
+        pruner=pruner,
+        start=start,
+        epochs=epochs,
+        seed_offset=seed_offset,
+    )
     return folder
+
+
+def _dense_mask(run, config):
+    return run.dense_mask(build_model(config, seed=0))
+
+
+def _random_pruner(run, ticket):
+    """Return the pruner that makes the ticket's rounds when they were made, by chance."""
+    rounds, dense_mask = rounds_of(run, criterion="random")
+    return GradualPruner(dense_mask, rounds=rounds, times=ticket.record["round_epochs"])
 
 
 def _unpruned_start(run, *, level):
@@ -77,9 +94,6 @@ def _unpruned_start(run, *, level):
 
 def _random_mask(run, *, level):
     """Return the mask that the run's schedule and granularity give when chance ranks the weights."""
+    rounds, dense_mask = rounds_of(run, criterion="random")
     model = build_model(run.dense_config(), seed=run.config.train.seed)
-    criterion, granularity, schedule = run.pruning(model, criterion="random")
-    mask, weights = run.dense_mask(model), dict(model.named_parameters())
-    for round_done in range(1, level + 1):
-        mask = prune(weights, mask, criterion=criterion, granularity=granularity, schedule=schedule, level=round_done)
-    return mask
+    return rounds.make(model, dense_mask, first=1, last=level)

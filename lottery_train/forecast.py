@@ -7,6 +7,7 @@ from lottery_train.errors import ConfigError
 from lottery_train.models.build import build_model, dense_config
 from lottery_train.pruning import Constant, Mask, make_criterion, make_granularity, make_schedule, prunable_names, prune
 from lottery_train.pruning.schedule import MAX_LEVELS
+from lottery_train.start import first_mask
 
 # The rate of a round that takes everything that can be removed; a schedule's rate is less than 1.
 _ALL = 1 - 2**-40
@@ -78,10 +79,11 @@ def _plan(config, *, vocab_size):
     search = config.search
     model = build_model(dense_config(config.model, vocab_size=vocab_size), seed=config.train.seed)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    names = prunable_names(model, scope=search.scope)
     granularity = make_granularity(search.granularity, groups=model.unit_groups(), **search.unit_options())
     return _Plan(
         weights=weights,
-        mask=granularity.dense_mask(weights, names=prunable_names(model, scope=search.scope)),
+        mask=first_mask(config, model, dense_mask=granularity.dense_mask(weights, names=names)),
         ranking={
             "criterion": make_criterion(search.criterion, seed=config.train.seed),
             "granularity": granularity,

@@ -19,11 +19,13 @@ class Objective(nn.Module):
         num_characters: size of the character set, the blank (0) among them.
         character_weight: share of the character loss in the sum, 0 to 1.
         seed: of the character head's first weights.
+        distillation: `lottery_train.distillation.Distillation`: its share of the loss is the divergence from a teacher,
+            the rest is everything else; None for none.
     """
 
-    def __init__(self, model, *, num_characters, character_weight, seed):
+    def __init__(self, model, *, num_characters, character_weight, seed, distillation=None):
         super().__init__()
-        self.model = model
+        self.model, self.distillation = model, distillation
         self.character_weight = character_weight
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -39,6 +41,7 @@ class Objective(nn.Module):
         with torch.autocast(batch.features_BTF.device.type, dtype, enabled=autocast_dtype is not None):
             outputs, hidden_BTD = self.model.outputs(batch)
             characters_BTV = self.character_head(hidden_BTD)
+            taught = self.distillation and self.distillation.outputs(batch)
         losses_B = self.model.losses(outputs, batch)
         loss = (losses_B / batch.targets.lengths.clamp_min(1)).mean()
         characters = F.ctc_loss(
@@ -48,4 +51,8 @@ class Objective(nn.Module):
             batch.characters.lengths,
             zero_infinity=True,
         )
-        return (1 - self.character_weight) * loss + self.character_weight * characters, characters.detach()
+        loss = (1 - self.character_weight) * loss + self.character_weight * characters
+        if self.distillation is not None:
+            share = self.distillation.share
+            loss = (1 - share) * loss + share * self.distillation.loss(self.model, outputs, taught, batch)
+        return loss, characters.detach()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lottery_train.cost import trained_epochs, training_costs
 from lottery_train.metrics import read_metrics
 from runtime.files import read_json, write_atomic
 from runtime.plots import Section, Series, html_report, line_figure
@@ -9,7 +10,8 @@ from runtime.table import Table
 
 _METHOD = (
     "Density is the share of prunable weights that is kept. Bands and brackets are 95 % intervals from a bootstrap "
-    "over utterances. Levels and checkpoints were chosen on dev; test is only reported."
+    "over utterances. Levels and checkpoints were chosen on dev; test is only reported. Epochs are those trained for "
+    "the row alone; cost is all training that reaching a ticket took, in multiples of the dense training."
 )
 
 
@@ -52,9 +54,11 @@ def wer_figure(levels, controls):
 
 
 def size_table(records):
-    """Return the table of tickets: error rates with intervals and the three sizes."""
+    """Return the table of tickets: error rates with intervals, the three sizes, and what they cost."""
+    costs = training_costs([record for record in records if record["name"] == "ticket"])
     rows = []
     for record in records:
+        cost = costs.get(record["level"]) if record["name"] == "ticket" else None
         sizes, test, dev = record["sizes"], record["metrics"]["test"], record["metrics"]["dev"]
         low, high = test["wer_interval"]
         rows.append((
@@ -62,6 +66,7 @@ def size_table(records):
             str(sizes["num_nonzeros"]),
             f"{sizes['bytes'] / 1e6:.2f}", f"{100 * dev['wer']:.1f}", f"{100 * test['wer']:.1f}",
             f"[{100 * low:.1f}, {100 * high:.1f}]", f"{100 * test['cer']:.1f}",
+            f"{trained_epochs(record):g}", "–" if cost is None else f"{cost:.2f}",
         ))  # fmt: skip
     header = (
         "ticket",
@@ -73,6 +78,8 @@ def size_table(records):
         "test WER %",
         "95 % interval",
         "test CER %",
+        "epochs",
+        "cost",
     )
     return Table(header=header, rows=tuple(rows))
 

@@ -130,7 +130,7 @@ def reuse_dense(run, source):
     if not _same_dense(found, run.config):
         raise TicketError(f"{source}: its dense model was trained with other settings", hint="train level 0 here")
     rewinds = [(search.rewind, search.rewind_steps) for search in (found.search, run.config.search)]
-    needs_point = run.config.search.rewind in ("init", "step")
+    needs_point = run.config.search.rewind in ("init", "step") and not run.config.search.is_one_training
     if needs_point and rewinds[0] != rewinds[1]:
         raise TicketError(f"{source}: its rewind point is another one", hint="train level 0 here")
     if run.process.is_first and not is_ticket(run.level_folder(0)):

@@ -1,63 +1,49 @@
-"""The search for tickets: train, score, mask, rewind, and again.
+"""The search for tickets: train, score, mask, rewind, and again; or score and mask while training, once.
 
 Every level writes its ticket and is skipped when it is there: a run that was killed, or is asked for more rounds,
-goes on
-where it stood. Source: Frankle & Carbin 2019, strategy 2 (iterative pruning with resetting); Renda et al. 2020
-(rewinding).
+goes on where it stood. Source: Frankle & Carbin 2019, strategy 2 (iterative pruning with resetting); Renda et al. 2020
+(rewinding). The methods of one training are in `lottery_train.pruner`.
 """
 
 import shutil
-import sys
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
+from lottery_train.distillation import Distillation
 from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.models.build import build_model
+from lottery_train.pruner import Pruner, Rounds, make_pruner
 from lottery_train.pruning import prune
-from lottery_train.ticket import Ticket, is_ticket, load_ticket, save_ticket
+from lottery_train.start import Start, adopt_weights, first_mask, first_start
+from lottery_train.ticket import is_ticket, load_ticket, save_ticket
 from lottery_train.trainer import Trainer
 from runtime.files import sha256_file
 
 _FINE_TUNING_SHARE = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """Where a training starts.
-
-    Args:
-        rewind: checkpoint with optimiser state and position, or None.
-        weights: name -> tensor taken alone, or None; without either the model keeps its drawn weights.
-        pretrained: Ticket of another corpus, whose tensors replace the drawn ones where names and shapes agree.
-        is_fine_tuning: learn at a tenth of the peak rate, without warm-up.
-    """
-
-    rewind: Path | None = None
-    weights: dict | None = None
-    pretrained: Ticket | None = None
-    is_fine_tuning: bool = False
-
-
 def search(run):
-    """Find a ticket of every level, from dense to `config.search.rounds`; finished levels are skipped.
+    """Find the run's tickets as its method says; finished ones are skipped.
 
     Returns:
-        list of ticket folders, level 0 first.
+        list of ticket folders: of every level, level 0 first; a method of one training has level 0 where it needs it,
+        and the level of `config.search.rounds`.
     """
+    settings = run.config.search
+    if not settings.is_one_training:
+        return search_iteratively(run)
+    if settings.rounds == 0:
+        return [train_dense(run)]
+    folders = [train_dense(run)] if settings.distillation else []
+    return [*folders, prune_on_the_way(run)]
+
+
+def search_iteratively(run):
+    """Find a ticket of every level, from dense to `config.search.rounds`, each in a training of its own."""
     model = build_model(run.dense_config(), seed=run.config.train.seed)
     dense_mask = run.dense_mask(model)
     criterion, granularity, schedule = run.pruning(model)
-    train_ticket(
-        run,
-        run.level_folder(0),
-        level=0,
-        config=run.dense_config(),
-        mask=dense_mask,
-        start=first_start(run),
-        epochs=run.config.train.epochs,
-        keeps_rewind_point=True,
-    )
+    train_dense(run)
     for level in range(1, run.config.search.rounds + 1):
         if not is_ticket(run.level_folder(level)):
             parent = load_ticket(run.level_folder(level - 1))
@@ -75,17 +61,57 @@ def search(run):
                 run.level_folder(level),
                 level=level,
                 config=parent.config,
-                mask=mask,
+                pruner=Pruner(mask),
                 start=rewound(run, parent),
                 epochs=level_epochs(run),
             )
     return [run.level_folder(level) for level in range(run.config.search.rounds + 1)]
 
 
-def first_start(run):
-    """Return where the dense training starts: from drawn weights, or from another corpus's ticket."""
-    source = run.config.train.init_from
-    return Start(pretrained=load_ticket(source) if source else None)
+def train_dense(run):
+    """Train level 0, dense or under a transferred mask, and return its folder."""
+    folder = run.level_folder(0)
+    model = build_model(run.dense_config(), seed=run.config.train.seed)
+    train_ticket(
+        run,
+        folder,
+        level=0,
+        config=run.dense_config(),
+        pruner=Pruner(first_mask(run.config, model, dense_mask=run.dense_mask(model))),
+        start=first_start(run),
+        epochs=run.config.train.epochs,
+        keeps_rewind_point=not run.config.search.is_one_training,
+    )
+    return folder
+
+
+def prune_on_the_way(run):
+    """Find the ticket of the last level in one training as long as the dense one, and return its folder."""
+    search, epochs = run.config.search, run.config.train.epochs
+    folder = run.level_folder(search.rounds)
+    rounds, dense_mask = rounds_of(run)
+    train_ticket(
+        run,
+        folder,
+        level=search.rounds,
+        config=run.dense_config(),
+        pruner=make_pruner(dense_mask, rounds=rounds, search=search, epochs=epochs),
+        start=first_start(run),
+        epochs=epochs,
+    )
+    return folder
+
+
+def rounds_of(run, *, criterion=None):
+    """Return the Rounds of a run, and the dense Mask that they begin with.
+
+    Args:
+        criterion: name of another one than the run's.
+    """
+    model = build_model(run.dense_config(), seed=run.config.train.seed)
+    criterion, granularity, schedule = run.pruning(model, criterion=criterion)
+    rounds = Rounds(criterion=criterion, granularity=granularity, schedule=schedule, count=run.config.search.rounds)
+    return rounds, run.dense_mask(model)
 
 
 def level_epochs(run):
@@ -102,12 +128,13 @@ def rewound(run, parent):
 
 
 def train_ticket(
-    run, folder, *, level, config, mask, start, epochs, name="ticket", seed_offset=0, keeps_rewind_point=False
+    run, folder, *, level, config, pruner, start, epochs, name="ticket", seed_offset=0, keeps_rewind_point=False
 ):
-    """Train one mask from one start and write its ticket; a finished ticket is left alone.
+    """Train one ticket from one start and write it; a finished ticket is left alone.
 
     Args:
         config: of the model.
+        pruner: the mask, or how it is found while training.
         name: `ticket`, or the name of the control.
         seed_offset: added to the seed of the drawn weights (a control with other weights).
         keeps_rewind_point: whether this training writes the run's rewind point.
@@ -136,7 +163,8 @@ def train_ticket(
         config=settings,
         folder=work,
         epochs=epochs,
-        mask=mask,
+        pruner=pruner,
+        distillation=_distillation(run, level=level),
         rewind_step=rewind_step if keeps_rewind_point else None,
         rewind_path=run.rewind_path,
         metrics=run.metrics,
@@ -168,14 +196,26 @@ def train_ticket(
             "corpus": run.config.data.corpus,
             "data_fingerprint": run.speech.train.fingerprint,
             "granularity": run.config.search.granularity,
+            "method": run.config.search.method,
             "epochs": epochs,
+            **trainer.record(),
             "search": run.config.to_json()["search"],
             "train": run.config.to_json()["train"],
             "pretrained": _origin(start.pretrained),
             "metrics": {split: score.to_json() for split, score in scores.items()},
         }
+        mask = trainer.mask.to("cpu")
         save_ticket(folder, config=config, weights=weights, mask=mask, tokenizer=run.speech.tokenizer, record=record)
     trainer.clear()
+
+
+def _distillation(run, *, level):
+    """Return the Distillation of a training after level 0, or None."""
+    share = run.config.search.distillation
+    if level == 0 or not share:
+        return None
+    teacher = load_ticket(run.level_folder(0)).build_model()
+    return Distillation(teacher.to(run.process.device), share=share)
 
 
 def _origin(ticket):
@@ -183,22 +223,3 @@ def _origin(ticket):
     if ticket is None:
         return None
     return {"corpus": ticket.record["corpus"], "ticket_sha256": sha256_file(ticket.folder / "ticket.json")}
-
-
-def adopt_weights(model, ticket):
-    """Copy a ticket's parameters into a model where names and shapes agree; what belongs to the tokens stays as it is.
-
-    Raises:
-        ConfigError: nothing agrees.
-    """
-    adopted = {
-        name: ticket.weights.get(name)
-        for name, _ in model.named_parameters()
-        if not name.startswith(model.token_prefixes)
-    }
-    shapes = {name: value.shape for name, value in model.named_parameters()}
-    fitting = {name: value for name, value in adopted.items() if value is not None and value.shape == shapes[name]}
-    if not fitting:
-        raise ConfigError(f"{ticket.folder}: no tensor has the name and shape of one of this model's")
-    model.load_state_dict(fitting, strict=False)
-    print(f"{len(fitting)} of {len(shapes)} tensors start from {ticket.folder}", file=sys.stderr)

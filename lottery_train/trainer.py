@@ -24,6 +24,7 @@ from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.learning_rate import learning_rate
 from lottery_train.position import Position
+from lottery_train.pruner import Pruner
 from runtime.files import write_atomic
 
 _CHECKPOINT_INTERVAL_S = 30
@@ -39,7 +40,9 @@ class Trainer:
         config: TrainConfig.
         folder: working folder: checkpoints live here until the training is done.
         epochs: length of the schedule; a training that starts at a later position ends there too.
-        mask: Mask applied after every step, or None.
+        pruner: `lottery_train.pruner.Pruner`: its mask is applied after every step. Rounds that it makes on the way
+            leave only checkpoints from after the last one to be averaged.
+        distillation: `lottery_train.distillation.Distillation`, or None.
         rewind_step, rewind_path: after this many steps (None: never) the state is saved there.
         metrics, label: where the curves go, and under which name.
         process: `lottery_train.distributed.Process`.
@@ -53,7 +56,8 @@ class Trainer:
         config,
         folder,
         epochs,
-        mask=None,
+        pruner=None,
+        distillation=None,
         rewind_step=None,
         rewind_path=None,
         metrics,
@@ -62,10 +66,13 @@ class Trainer:
     ):
         self.model, self.speech, self.config, self.process = model, speech, config, process
         self.folder, self.epochs, self.metrics, self.label = Path(folder), epochs, metrics, label
-        self.mask = mask.to(process.device) if mask is not None else None
+        self.pruner = (pruner or Pruner()).to(process.device)
         self.rewind_step, self.rewind_path = rewind_step, rewind_path
         self.objective = model.objective(
-            num_characters=len(speech.characters), character_weight=config.character_weight, seed=config.seed
+            num_characters=len(speech.characters),
+            character_weight=config.character_weight,
+            seed=config.seed,
+            distillation=distillation,
         ).to(process.device)
         self._last_wer = "-"
         self.optimizer = torch.optim.AdamW(
@@ -91,7 +98,7 @@ class Trainer:
             ConfigError: the point lies at or beyond the end of this training's schedule.
         """
         self._restore(path)
-        self.position.best = []
+        self.position.begin_here()
         if self.position.epoch >= self.epochs:
             raise ConfigError(
                 f"{self.label}: the rewind point lies in epoch {self.position.epoch}, the level ends at {self.epochs}",
@@ -117,6 +124,7 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
             self._restore(self._checkpoint)
+            self.pruner.restore(self.folder, self.position)
         self.metrics.rewind(level=self.label, step=self.position.step)
         self._apply_mask()
         self._save_rewind_point()
@@ -127,6 +135,15 @@ class Trainer:
         self.model.load_state_dict(weights)
         self._apply_mask()
         return {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+
+    def record(self):
+        """Return what the ticket's record says of this training: its length, and the rounds made on its way."""
+        position = self.position
+        return {
+            "trained_epochs": round(position.progress - position.first_epoch, 6),
+            "trained_steps": position.step - position.first_step,
+            **self.pruner.record(position),
+        }
 
     def clear(self):
         """Remove the working folder, once its result is safe elsewhere."""
@@ -147,15 +164,17 @@ class Trainer:
             world_size=self.process.world_size,
         )
         mine = batches[self.process.rank :: self.process.world_size]
+        position.num_batches = len(mine)
         saved_at, started_at, audio_s = time.monotonic(), time.monotonic(), 0.0
         self.model.train()
         while position.batch < len(mine):
-            progress = position.epoch + position.batch / len(mine)
+            progress = position.progress
             *losses, batch_audio_s = self._step(mine[position.batch], progress)
             # One sum keeps every process at the same position, augmentation included; the first one's clock decides.
             is_due = self.process.is_first and time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
             *losses, batch_audio_s, is_due = self.process.sum([*losses, batch_audio_s, is_due])
             self._count(losses)
+            self._prune()
             audio_s += batch_audio_s
             self._save_rewind_point()
             bar.update(progress - bar.n)
@@ -192,6 +211,8 @@ class Trainer:
         values = {"epoch": position.epoch + 1, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
         if position.num_skipped:
             values["skipped_steps"] = position.num_skipped
+        if position.round_epochs:
+            values["density"] = self.mask.density
         position.epoch, position.batch, position.num_steps, position.num_skipped = position.epoch + 1, 0, 0, 0
         position.loss_sum = position.character_loss_sum = 0.0
         every = max(1, round(self.epochs / (2 * self.config.num_evaluations)))
@@ -266,6 +287,19 @@ class Trainer:
         if self.position.best_loss == math.inf:
             return 0.0
         return min(1.0, max(0.0, (high - self.position.best_loss) / (high - low)))
+
+    @property
+    def mask(self):
+        """The mask in force, or None."""
+        return self.pruner.mask
+
+    def _prune(self):
+        """Make the rounds that are due. What was good before them was another network: it is no part of the mean."""
+        if self.pruner.advance(
+            self.model, self.position, folder=self.folder, is_writer=self.process.is_first, label=self.label
+        ):
+            self.position.best = []
+            self._apply_mask()
 
     def _apply_mask(self):
         if self.mask is not None:

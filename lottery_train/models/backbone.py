@@ -1,11 +1,12 @@
 """What a backbone is: an acoustic model that trainer, search, controls and tickets know nothing particular about.
 
 A backbone is one file with a settings dataclass, a frozen config and a module, and one line in `registry.py`.
-Shapes: B batch, T encoder frames, D width of the layer half-way up.
+Shapes: B batch, T encoder frames, N nodes a frame, D width of the layer half-way up, V symbols.
 """
 
 from dataclasses import dataclass, fields
 
+import torch
 from torch import nn
 
 from lottery_train.errors import ConfigError
@@ -45,7 +46,7 @@ class Backbone(nn.Module):
     """Base of every acoustic model; built from its config alone: `Model(config)`.
 
     A subclass names its `Settings` (a ModelSettings) and its `Config`, and defines `set_normalisation(mean=,
-    deviation=)`, `unit_groups()`, `hidden_width`, and the three methods below. A config is a frozen dataclass with the
+    deviation=)`, `unit_groups()`, `hidden_width`, and the four methods below. A config is a frozen dataclass with the
     widths of every layer: `backbone` (the name in the registry), `vocab_size`, `to_json()`, `from_json(value)`, and
     `scaled(factor)`, the dense config of another size.
     """
@@ -62,13 +63,31 @@ class Backbone(nn.Module):
         """Return float32 (B,): negative log-likelihood of each utterance's targets; 0 where they do not fit."""
         raise NotImplementedError
 
+    def symbol_logprobs(self, outputs, batch):
+        """Return what the model says of each symbol at every node, for distillation.
+
+        Returns:
+            (logprobs, is_inside): float32 (B, T, N, V), natural log, and bool (B, T, N), False beyond an utterance's
+            frames and nodes. A CTC model has one node a frame, a transducer one for each number of symbols said.
+        """
+        raise NotImplementedError
+
     def decode(self, outputs, batch):
         """Return the most likely symbols of each utterance, found greedily: list of lists of ids."""
         raise NotImplementedError
 
-    def objective(self, *, num_characters, character_weight, seed):
-        """Return the module that a training minimises: (batch, autocast_dtype=) -> (loss, character loss)."""
-        return Objective(self, num_characters=num_characters, character_weight=character_weight, seed=seed)
+    def objective(self, **settings):
+        """Return the module that a training minimises, (batch, autocast_dtype=) -> (loss, character loss).
+
+        Args:
+            settings: further arguments of `lottery_train.objective.Objective`.
+        """
+        return Objective(self, **settings)
+
+
+def is_within(lengths_B, size):
+    """Return bool (B, size): whether a place lies within each length."""
+    return torch.arange(size, device=lengths_B.device) < lengths_B[:, None]
 
 
 def require_positive(config, *names):

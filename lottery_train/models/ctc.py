@@ -5,7 +5,7 @@ Shapes: B batch, T encoder frames, D width of the layer half-way up, V symbols.
 
 import torch.nn.functional as F
 
-from lottery_train.models.backbone import Backbone
+from lottery_train.models.backbone import Backbone, is_within
 from runtime.ctc import greedy_ctc
 
 BLANK = 0
@@ -21,6 +21,10 @@ class CtcBackbone(Backbone):
     def losses(self, outputs, batch):
         """Return the CTC loss of each utterance; 0 where its targets are too long for its frames."""
         return ctc_losses(outputs, batch.targets, batch.input_lengths)
+
+    def symbol_logprobs(self, outputs, batch):
+        """Return the log-probabilities of every frame, (B, T, 1, V), and which frames are an utterance's."""
+        return outputs[:, :, None], is_within(batch.input_lengths, outputs.shape[1])[..., None]
 
     def decode(self, outputs, batch):
         """Return the best path of each utterance, every frame of its whole chunks decoded, as the runtime does."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lottery_train.errors import ConfigError
-from lottery_train.models.backbone import Backbone, require_dropout, require_positive, scaled_width
+from lottery_train.models.backbone import Backbone, is_within, require_dropout, require_positive, scaled_width
 from lottery_train.models.config import ConformerEncoderConfig
 from lottery_train.models.conformer_encoder import ConformerEncoder, ConformerEncoderSettings
 from lottery_train.models.lstm_config import LstmEncoderConfig, LstmEncoderSettings
@@ -162,6 +162,13 @@ class Transducer(Backbone):
             target_lengths=targets.lengths,
             blank=BLANK,
         )
+
+    def symbol_logprobs(self, outputs, batch):
+        """Return the log-probabilities of every node of the lattice, (B, T, U + 1, V), and which are an utterance's."""
+        logits_BTUV = outputs[1].float()
+        frames_BT = is_within(batch.input_lengths, logits_BTUV.shape[1])
+        columns_BU = is_within(batch.targets.lengths + 1, logits_BTUV.shape[2])
+        return torch.log_softmax(logits_BTUV, -1), frames_BT[..., None] & columns_BU[:, None]
 
     def decode(self, outputs, batch):
         """Return the best symbol of each node, frame by frame, the next frame after a blank."""

@@ -4,6 +4,7 @@ from lottery_train.pruning.cells import Cells
 from lottery_train.pruning.criterion import CRITERIA, Lamp, Magnitude, Random, make_criterion
 from lottery_train.pruning.granularity import BlockGranularity, WeightGranularity, make_granularity
 from lottery_train.pruning.mask import Mask
+from lottery_train.pruning.ramp import cubic_times
 from lottery_train.pruning.ranking import lowest, prune
 from lottery_train.pruning.schedule import SCHEDULES, Constant, Decaying, Layerwise, Schedule, make_schedule
 from lottery_train.pruning.scope import SCOPES, prunable_names
@@ -25,6 +26,7 @@ __all__ = [
     "Schedule",
     "UnitGranularity",
     "WeightGranularity",
+    "cubic_times",
     "lowest",
     "make_criterion",
     "make_granularity",

@@ -154,6 +154,12 @@ class Mask(MutableMapping):
         self._require_like(other)
         return all(not bool((keep & ~other[name].to(keep.device)).any()) for name, keep in self.items())
 
+    def distance(self, other):
+        """Return the share of the prunable weights that one mask keeps and the other does not (Hamming distance)."""
+        self._require_like(other)
+        differing = sum(int((self[name] ^ other[name].to(self[name].device)).sum()) for name in self.prunable)
+        return differing / max(self.num_weights, 1)
+
     def _is_like(self, other):
         return self.shapes == other.shapes and self.prunable == other.prunable
 

@@ -54,6 +54,12 @@ from lottery_train.settings import explain, with_settings
         ("search.criterion", "[]", "lamp or magnitude or random"),
         ("search.level_epochs", "0", "at least 1, or null"),
         ("search.level_epochs", "soon", "an integer or null"),
+        ("search.method", "both", "iterative or gradual or early-bird"),
+        ("search.ramp", "[0.5, 0.2]", "[first, last] with 0 <= first <= last <= 1"),
+        ("search.ramp", "0.5", "a list of 2 finite numbers"),
+        ("search.early_bird_distance", "0", "more than 0 and at most 1"),
+        ("search.distillation", "1", "at least 0 and less than 1"),
+        ("train.keeps_init_mask", "true", "false without train.init_from"),
         ("search.can_remove_groups", "1", "true or false"),
     ],
 )
@@ -88,6 +94,13 @@ def test_settings_that_need_each_other_may_come_in_any_order():
 def test_a_file_is_held_to_the_same_types():
     for preset in PRESETS.values():
         assert RunConfig.from_json(json.loads(json.dumps(preset().to_json()))) == preset()
+    new = {"method", "ramp", "early_bird_distance", "distillation", "keeps_init_mask"}
+    for preset in PRESETS.values():
+        old = {
+            part: {name: value for name, value in values.items() if name not in new}
+            for part, values in preset().to_json().items()
+        }
+        assert RunConfig.from_json(old) == preset(), "a file from before these settings"
     assert RunConfig.from_json({"train": {"batch_s": 6}}) == RunConfig(train=TrainConfig(batch_s=6.0))
     with pytest.raises(ConfigError, match=r"train\.epochs is '3', expected an integer"):
         RunConfig.from_json({"train": {"epochs": "3"}})
@@ -108,7 +121,7 @@ def test_documented_choices_are_those_of_the_code():
 def test_explanations_come_from_the_docstring():
     texts = explain(SearchConfig)
     assert set(texts) == set(SearchConfig.__dataclass_fields__)
-    assert texts["rounds"] == "prunings; the run has rounds + 1 levels."
+    assert texts["decay"] == "factor on the rate, round by round (decaying forms)."
     assert texts["scope"].endswith(
         "[linear: linear layers (the paper); pointwise: linear layers and pointwise convolutions]"
     )

@@ -19,6 +19,7 @@ from lottery_train.errors import ConfigError
 from lottery_train.learning_rate import learning_rate
 from lottery_train.metrics import Metrics, read_metrics
 from lottery_train.models import build_model
+from lottery_train.pruner import Pruner
 from lottery_train.pruning import Mask
 from lottery_train.speech import prepare_speech
 from lottery_train.trainer import Trainer
@@ -45,7 +46,7 @@ def make_trainer(speech, folder, *, mask=None, epochs=3, **fields):
         config=TrainConfig(**settings),
         folder=folder / "work",
         epochs=epochs,
-        mask=mask,
+        pruner=Pruner(mask),
         metrics=metrics,
         label="level_00",
         process=Process(),

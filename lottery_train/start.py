@@ -1,0 +1,98 @@
+"""Where a training starts: from drawn weights, another ticket's, or a rewind point; and under which mask."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lottery_train.errors import ConfigError
+from lottery_train.ticket import Ticket, load_ticket
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a training starts.
+
+    Args:
+        rewind: checkpoint with optimiser state and position, or None.
+        weights: name -> tensor taken alone, or None; without either the model keeps its drawn weights.
+        pretrained: Ticket of another corpus, whose tensors replace the drawn ones where names and shapes agree.
+        is_fine_tuning: learn at a tenth of the peak rate, without warm-up.
+    """
+
+    rewind: Path | None = None
+    weights: dict | None = None
+    pretrained: Ticket | None = None
+    is_fine_tuning: bool = False
+
+
+def first_start(run):
+    """Return where the dense training starts: from drawn weights, or from another corpus's ticket."""
+    source = run.config.train.init_from
+    return Start(pretrained=load_ticket(source) if source else None)
+
+
+def first_mask(config, model, *, dense_mask):
+    """Return the mask of level 0: everything kept, or what the ticket of `train.init_from` keeps.
+
+    Args:
+        config: RunConfig.
+        model: Backbone of level 0.
+        dense_mask: the all-kept Mask of the run's granularity and scope.
+    Raises:
+        ConfigError: the ticket's mask does not fit the run, or the run prunes on.
+        TicketError: the ticket cannot be read.
+    """
+    if not config.train.keeps_init_mask:
+        return dense_mask
+    if config.search.rounds:
+        raise ConfigError(
+            f"train.keeps_init_mask: level 0 is sparse already, and {config.search.rounds} rounds would prune on",
+            hint="add --rounds 0; to prune from the ticket's weights, leave its mask: train.keeps_init_mask=false",
+        )
+    return transferred_mask(load_ticket(config.train.init_from), dense_mask, token_prefixes=model.token_prefixes)
+
+
+def transferred_mask(ticket, dense_mask, *, token_prefixes):
+    """Return a ticket's mask for a model of other tokens; the tensors that belong to these are kept whole.
+
+    Raises:
+        ConfigError: the mask is of other tensors than this run prunes, or of tensors of another shape.
+    """
+    if ticket.mask.prunable != dense_mask.prunable or set(ticket.mask) != set(dense_mask):
+        search = ticket.record.get("search", {})
+        raise ConfigError(
+            f"{ticket.folder}: its mask is not of the tensors that this run prunes",
+            hint="take the same backbone, depth, --granularity and --scope as the ticket: "
+            f"{ticket.record.get('granularity')}, {search.get('scope')}",
+        )
+    mask = dense_mask.clone()
+    for name, keep in ticket.mask.items():
+        if name.startswith(token_prefixes):
+            continue
+        if keep.shape != mask[name].shape:
+            raise ConfigError(
+                f"{ticket.folder}: its mask of {name} has shape {tuple(keep.shape)}, this model's tensor "
+                f"{tuple(mask[name].shape)}",
+                hint="take the model settings that the ticket was trained with (--set model.…)",
+            )
+        mask[name] = keep
+    return mask
+
+
+def adopt_weights(model, ticket):
+    """Copy a ticket's parameters into a model where names and shapes agree; what belongs to the tokens stays as it is.
+
+    Raises:
+        ConfigError: nothing agrees.
+    """
+    adopted = {
+        name: ticket.weights.get(name)
+        for name, _ in model.named_parameters()
+        if not name.startswith(model.token_prefixes)
+    }
+    shapes = {name: value.shape for name, value in model.named_parameters()}
+    fitting = {name: value for name, value in adopted.items() if value is not None and value.shape == shapes[name]}
+    if not fitting:
+        raise ConfigError(f"{ticket.folder}: no tensor has the name and shape of one of this model's")
+    model.load_state_dict(fitting, strict=False)
+    print(f"{len(fitting)} of {len(shapes)} tensors start from {ticket.folder}", file=sys.stderr)
