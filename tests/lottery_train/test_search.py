@@ -84,7 +84,10 @@ def test_other_settings_are_refused_but_more_rounds_are_not(finished, tones):
 
 def test_controls_share_the_tickets_size(finished):
     ticket = load_ticket(finished.level_folder(2))
-    found = {name: load_ticket(train_control(finished, name, level=2)) for name in CONTROLS}
+    names = [name for name in CONTROLS if name != "dense-longer"]
+    found = {name: load_ticket(train_control(finished, name, level=2)) for name in names}
+    with pytest.raises(ConfigError, match="dense-longer: rewind step trains no weight longer"):
+        train_control(finished, "dense-longer", level=2)
     assert found["random-ticket"].mask == ticket.mask
     assert found["no-rewinding"].mask == ticket.mask
     assert found["random-pruning"].mask.num_kept == ticket.mask.num_kept
@@ -116,6 +119,12 @@ def test_random_pruning_starts_from_weights_that_no_mask_has_zeroed(tones, tmp_p
     for name, keep in starts[0].mask.items():
         assert weights[name][keep].ne(0).all(), name
     assert starts[0].epochs == 2, "as many epochs as the two levels had together"
+    with pytest.raises(KeyboardInterrupt):
+        train_control(run, "dense-longer", level=2)
+    assert starts[1].mask.density == 1.0
+    assert starts[1].epochs == 2
+    dense = load_ticket(run.level_folder(0)).weights
+    assert all(torch.equal(value, dense[name]) for name, value in starts[1].model.state_dict().items())
 
 
 def test_a_rewind_point_beyond_the_level_is_refused(tones, tmp_path):
