@@ -43,7 +43,10 @@ def an4_cnn_lstm():
 
 
 def an4_rnnt():
-    """AN4, RNN-Transducer: a streaming Conformer, a predictor of two symbols, a joiner; single weights."""
+    """AN4, RNN-Transducer: a streaming Conformer, a predictor of two symbols, a joiner; single weights.
+
+    Start its encoder from a CTC ticket: --set train.init_from=runs/an4/level_00.
+    """
     data, train = _an4_dense()
     search = SearchConfig(rounds=6, rate=0.36, rewind="learning-rate", level_epochs=12)
     return RunConfig(data=data, model=ModelConfig(backbone="rnnt"), train=train, search=search)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lottery_train.errors import ConfigError
+from lottery_train.models.registry import load_backbone
 from lottery_train.ticket import Ticket, load_ticket
 
 
@@ -82,11 +83,20 @@ def transferred_mask(ticket, dense_mask, *, token_prefixes):
 def adopt_weights(model, ticket):
     """Copy a ticket's parameters into a model where names and shapes agree; what belongs to the tokens stays as it is.
 
+    A CTC ticket gives a transducer its encoder: a small transducer that starts from drawn weights emits nothing but
+    blanks for dozens of epochs (Rao, Sak, Prabhavalkar 2017: pre-training with CTC).
+
     Raises:
         ConfigError: nothing agrees.
     """
+    theirs = load_backbone(ticket.config.backbone).encoder_prefix
+
+    def name_there(name):
+        is_encoder = name.startswith(model.encoder_prefix)
+        return theirs + name.removeprefix(model.encoder_prefix) if is_encoder else name
+
     adopted = {
-        name: ticket.weights.get(name)
+        name: ticket.weights.get(name_there(name))
         for name, _ in model.named_parameters()
         if not name.startswith(model.token_prefixes)
     }

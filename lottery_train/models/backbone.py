@@ -54,6 +54,8 @@ class Backbone(nn.Module):
     Settings, Config = None, None
     # Parameters that belong to the tokens: another corpus's ticket does not replace them.
     token_prefixes = ("head.",)
+    # What the encoder's parameters are called before their own names, which all backbones with that encoder share.
+    encoder_prefix = ""
 
     def outputs(self, batch):
         """Return what loss and decoding need, and the layer half-way up: (B, T, D). May run in bfloat16."""

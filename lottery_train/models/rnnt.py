@@ -125,6 +125,7 @@ class Transducer(Backbone):
 
     Settings, Config = RnntSettings, RnntConfig
     token_prefixes = ("predictor.embedding.", "joiner.out.")
+    encoder_prefix = "encoder."
 
     def __init__(self, config):
         super().__init__()

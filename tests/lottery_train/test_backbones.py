@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,6 +30,7 @@ from lottery_train.report import write_report
 from lottery_train.run import open_run
 from lottery_train.search import search
 from lottery_train.settings import with_settings
+from lottery_train.start import adopt_weights
 from lottery_train.ticket import load_ticket
 from tests.lottery_train.tiny import tiny_run
 
@@ -203,6 +205,22 @@ def test_export_says_what_it_does_not_support(finished, tmp_path, backbone):
         export_ticket(load_ticket(finished[backbone]), tmp_path / "bundle")
     assert "model.backbone=conformer" in caught.value.hint
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(("source", "target"), [("conformer", "rnnt"), ("rnnt", "conformer")])
+def test_ctc_model_and_transducer_lend_each_other_the_encoder(source, target):
+    tiny = {name: tiny_run(backbone=name).model.config(vocab_size=9) for name in (source, target)}
+    theirs, model = build_model(tiny[source], seed=1), build_model(tiny[target], seed=2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    ticket = SimpleNamespace(weights=theirs.state_dict(), config=tiny[source], folder="theirs")
+    adopt_weights(model, ticket)
+    inner = {name: module.encoder if name == "rnnt" else module for name, module in ((source, theirs), (target, model))}
+    encoders = {name: dict(module.named_parameters()) for name, module in inner.items()}
+    shared = encoders[source].keys() & encoders[target].keys() - {"head.weight", "head.bias"}
+    assert len(shared) > 20
+    assert all(torch.equal(encoders[source][name], encoders[target][name]) for name in shared)
+    outer = {"rnnt": ("joiner.out.weight", "predictor.embedding.weight"), "conformer": ("head.weight", "head.bias")}
+    assert all(torch.equal(before[name], model.state_dict()[name]) for name in outer[target])
 
 
 def test_a_run_can_start_from_another_corpus_s_transducer(finished, tones, tmp_path, monkeypatch):
