@@ -24,24 +24,33 @@ def started(monkeypatch):
     return calls
 
 
-def command_line(tones, out, *, cache):
+def command_line(tones, out, *, cache, more=()):
     flags = ["--corpus", "tones", "--data-dir", str(tones), "--out", str(out), "--rounds", "1", "--epochs", "12"]
     flags += ["--level-epochs", "6", "--batch-s", "6", "--threads", "1", "--rewind", "step", "--rewind-steps", "3"]
     flags += ["--rate", "0.5", "--granularity", "weight"]
     for setting in ("num_blocks=1", "model_width=16", "ff=16", "heads=1", "conv=16"):
         flags += ["--set", f"model.{setting}"]
     environment = os.environ | {"LOTTERY_CACHE": str(cache), "PYTHONPATH": os.getcwd()}
-    return [sys.executable, "-m", "lottery_train.cli", *flags], environment
+    return [sys.executable, "-m", "lottery_train.cli", *flags, *more], environment
 
 
-def test_kill_9_and_start_again_gives_the_same_ticket(tones, tmp_path):
-    command, environment = command_line(tones, tmp_path / "whole", cache=tmp_path / "cache")
+KILLS = {
+    "iterative": ("level_00.work/checkpoint.safetensors", "level_01.work/checkpoint.safetensors"),
+    # Beside other masks, and with the drawn one on.
+    "early-bird": ("level_01.work/candidate_0003.safetensors", "level_01.work/mask_0001.safetensors"),
+}
+
+
+@pytest.mark.parametrize("method", KILLS)
+def test_kill_9_and_start_again_gives_the_same_ticket(tones, tmp_path, method):
+    more = ("--method", method, "--set", "search.early_bird_distance=0.9")
+    command, environment = command_line(tones, tmp_path / "whole", cache=tmp_path / "cache", more=more)
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "whole" / "report.html").exists()
     assert str(tmp_path / "whole" / "report.html") in result.stdout
-    command, environment = command_line(tones, tmp_path / "killed", cache=tmp_path / "cache")
-    for place in ("level_00.work/checkpoint.safetensors", "level_01.work/checkpoint.safetensors"):
+    command, environment = command_line(tones, tmp_path / "killed", cache=tmp_path / "cache", more=more)
+    for place in KILLS[method]:
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
@@ -51,9 +60,10 @@ def test_kill_9_and_start_again_gives_the_same_ticket(tones, tmp_path):
         assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     assert subprocess.run(command, env=environment, capture_output=True, timeout=300).returncode == 0
     for name in ("ticket.json", "mask.safetensors", "weights.safetensors"):
-        for level in ("level_00", "level_01"):
+        for level in sorted(path.name for path in (tmp_path / "whole").glob("level_*")):
             files = [(tmp_path / run / level / name).read_bytes() for run in ("whole", "killed")]
             assert files[0] == files[1], f"{level}/{name}"
+    assert (tmp_path / "killed" / "level_00").exists() == (method == "iterative")
     assert not list((tmp_path / "killed").glob("*.work"))
 
 
