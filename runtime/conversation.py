@@ -1,5 +1,6 @@
 """One live session: audio through gate, recogniser and endpoint rules to a display, with its gaps and losses."""
 
+import functools
 import time
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -93,7 +94,8 @@ class Conversation:
         self._heard_s += len(block) / source.sample_rate_hz
         display.heard(self._heard_s)
         is_new = self._hear_through_gate(block)
-        self._most_behind_s = max(self._most_behind_s, source.behind_s)
+        if self._stream is not None:
+            self._most_behind_s = max(self._most_behind_s, source.behind_s)
         display.level(block)
         if is_new or self._heard_s - self._refreshed_s >= _REFRESH_S:
             self._refreshed_s = self._heard_s
@@ -119,16 +121,18 @@ class Conversation:
 
     def _hear_through_gate(self, block):
         """Recognise what the gate lets through; a gate that closes ends the line. Return whether text may be new."""
-        gate = self._gate
+        gate, source = self._gate, self._source
         if gate is None:
             return self._recognise([block])
         was_open = gate.is_open
-        blocks = gate.accept(block, sample_rate_hz=self._source.sample_rate_hz)
+        blocks = gate.accept(block, sample_rate_hz=source.sample_rate_hz)
         if gate.is_open and not was_open:
+            source.rest(is_urgent=None)
             self._display.gate(is_open=True, at_s=self._heard_s)
         is_new = self._recognise(blocks)
         if was_open and not gate.is_open:
             self._end_line(Reason.GATE)
+            source.rest(is_urgent=functools.partial(gate.may_open, sample_rate_hz=source.sample_rate_hz))
             self._display.gate(is_open=False, at_s=self._heard_s)
         return is_new
 

@@ -5,6 +5,7 @@ a neural network, which noise does not fool, and which costs as much as a small 
 """
 
 import collections
+import itertools
 import math
 import platform
 from abc import ABC, abstractmethod
@@ -41,7 +42,7 @@ def level_db(samples):
     """
     if not len(samples):
         return _SILENT_DB
-    mean = float(samples.mean())
+    mean = float(np.add.reduce(samples)) / len(samples)
     power = float(np.dot(samples, samples)) / len(samples) - mean * mean
     return 10 * math.log10(max(power, 1e-12))
 
@@ -99,6 +100,10 @@ class Gate(ABC):
     def may_be_speech(self, samples, *, sample_rate_hz):
         """Whether anybody may be speaking in the next samples, float32 (n,), mono, ±1: about 30 ms or less."""
 
+    def may_open(self, block, *, sample_rate_hz):
+        """Whether a closed gate should hear this block, float32 (n,), at once; any thread may ask, at any time."""
+        return True
+
     def accept(self, block, *, sample_rate_hz):
         """Take a block and return those to recognise now: none, this one, or, as the gate opens, those before it, too.
 
@@ -131,7 +136,7 @@ class Gate(ABC):
     def _has_speech(self, block, *, sample_rate_hz):
         """Whether there may have been speech for longer than a click, up to somewhere in this block."""
         found = False
-        for piece in np.array_split(block, max(1, round(len(block) / sample_rate_hz / _PIECE_S))):
+        for piece in _pieces(block, num_pieces=_num_pieces(block, sample_rate_hz=sample_rate_hz)):
             is_speech = self.may_be_speech(piece, sample_rate_hz=sample_rate_hz)
             self._speech_s = self._speech_s + len(piece) / sample_rate_hz if is_speech else 0.0
             found |= self._speech_s >= _MIN_SPEECH_S
@@ -143,6 +148,17 @@ class Gate(ABC):
         self._held_s += duration_s
         while self._held and self._held_s - self._held[0][1] >= self._pre_roll_s:
             self._held_s -= self._held.popleft()[1]
+
+
+def _num_pieces(block, *, sample_rate_hz):
+    """Return how many pieces of about _PIECE_S a block has."""
+    return max(1, round(len(block) / sample_rate_hz / _PIECE_S))
+
+
+def _pieces(block, *, num_pieces):
+    """Cut a block into pieces as equal as they can be."""
+    edges = [len(block) * index // num_pieces for index in range(num_pieces + 1)]
+    return [block[begin:end] for begin, end in itertools.pairwise(edges)]
 
 
 class EnergyGate(Gate):
@@ -163,13 +179,23 @@ class EnergyGate(Gate):
         if not math.isfinite(min_level_db):
             raise ValueError(f"min_level_db is {min_level_db}, expected a number")
         self._margin_db, self._min_level_db = margin_db, min_level_db
-        self._floor = NoiseFloor()
+        self._floor, self._threshold_db = NoiseFloor(), math.inf
+
+    def may_open(self, block, *, sample_rate_hz):
+        """See Gate: whether any of it is louder than the room was when accept() last heard it."""
+        threshold_db = self._threshold_db
+        num_pieces = _num_pieces(block, sample_rate_hz=sample_rate_hz)
+        # No piece has more energy than all of them: a quiet block is measured once, and at the least price.
+        if float(np.dot(block, block)) <= 10 ** (threshold_db / 10) * (len(block) // num_pieces):
+            return False
+        return any(level_db(piece) > threshold_db for piece in _pieces(block, num_pieces=num_pieces))
 
     def may_be_speech(self, samples, *, sample_rate_hz):
         """See Gate."""
         samples_db = level_db(samples)
-        is_loud = samples_db > max(self._floor.level_db + self._margin_db, self._min_level_db)
+        is_loud = samples_db > self._threshold_db
         self._floor.accept(samples_db, duration_s=len(samples) / sample_rate_hz)
+        self._threshold_db = max(self._floor.level_db + self._margin_db, self._min_level_db)
         return is_loud
 
 

@@ -27,7 +27,7 @@ from runtime.recording import Recording
 from runtime.source import BLOCK_S
 
 _GATE_HANG_S = 0.5
-# Waking up is most of what an idle microphone costs.
+# Waking up is most of what an idle microphone costs; see also Source.rest.
 _GATE_BLOCK_S = 0.1
 _EXAMPLES = """\
   lottery-listen                                        letters, digits, commands; Ctrl-C ends

@@ -6,7 +6,7 @@ import time
 
 from runtime.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, read_blocks
 from runtime.errors import DeviceError, LotteryError, require_extra
-from runtime.source import BLOCK_S, POLL_S, QUEUE_S, Source
+from runtime.source import BLOCK_S, POLL_S, QUEUE_S, Source, mono
 
 RECONNECT_S = 30.0
 # A device that is open and delivers nothing for this long is as good as unplugged.
@@ -21,7 +21,7 @@ _LIST_DEVICES = "lottery-listen --list-devices shows what is there; lottery-list
 
 
 class Microphone(Source):
-    """An input device; the audio callback only copies. One that vanishes is opened again when it comes back.
+    """An input device; the audio callback copies and mixes. One that vanishes is opened again when it comes back.
 
     Args:
         device: number or (part of the) name from `list_devices`; None is the system's default.
@@ -73,7 +73,7 @@ class Microphone(Source):
         return info
 
     def _start(self):
-        # Some devices record only with all their channels; blocks() averages them.
+        # Some devices record only with all their channels; the callback averages them.
         errors = []
         for num_channels in sorted({1, min(2, self.max_channels), self.max_channels}):
             try:
@@ -101,7 +101,7 @@ class Microphone(Source):
         if status.input_overflow:
             self.num_overflows += 1
         self._heard_at = time.monotonic()
-        self._queue.put(samples.copy())
+        self._put(mono(samples))
 
     def _join(self):
         if self._stream is not None:
@@ -196,7 +196,7 @@ class ReplaySource(Source):
                 played_s += len(block) / self.sample_rate_hz
                 if not self._wait(start, played_s=played_s):
                     break
-                self._queue.put(block)
+                self._put(block)
         except LotteryError as failure:
             error = failure
         self._queue.close(error)

@@ -1,7 +1,9 @@
 """Audio as it happens, whatever it comes from, through a bounded queue."""
 
 import collections
-import threading
+import contextlib
+import math
+import queue
 import time
 
 import numpy as np
@@ -9,10 +11,12 @@ import numpy as np
 BLOCK_S = 0.03
 QUEUE_S = 10.0
 POLL_S = 0.1
+# How late blocks may be while nobody waits for them: each time the reader wakes up costs more than the blocks it finds.
+REST_S = 0.5
 
 
 class BlockQueue:
-    """A bounded queue of audio blocks between the audio thread and the recogniser; put() never waits.
+    """A bounded queue of audio blocks between one audio thread and the recogniser; put() never waits.
 
     Args:
         max_blocks: blocks it holds; further ones are dropped, and counted, until the reader catches up.
@@ -21,7 +25,10 @@ class BlockQueue:
     def __init__(self, max_blocks):
         self._blocks = collections.deque()
         self._max_blocks = max_blocks
-        self._changed = threading.Condition()
+        # At most one token, for a reader that sleeps. Unlike a Condition's lock, a signal handler may use it.
+        self._wake = queue.SimpleQueue()
+        # Blocks that the reader has woken up to and not yet taken.
+        self._num_found = 0
         self._error = None
         self.is_closed = False
         self.num_dropped = 0
@@ -30,16 +37,19 @@ class BlockQueue:
         """Return how many blocks wait for the reader."""
         return len(self._blocks)
 
-    def put(self, block):
-        """Add a block, or drop and count it when the queue is full."""
-        with self._changed:
-            if self.is_closed:
-                return
-            if len(self._blocks) >= self._max_blocks:
-                self.num_dropped += 1
-                return
-            self._blocks.append(block)
-            self._changed.notify()
+    def put(self, block, *, is_urgent=True):
+        """Add a block, or drop and count it when the queue is full.
+
+        One that is not urgent does not wake the reader, unless the queue is half full.
+        """
+        if self.is_closed:
+            return
+        if len(self._blocks) >= self._max_blocks:
+            self.num_dropped += 1
+            return
+        self._blocks.append(block)
+        if is_urgent or len(self._blocks) > self._max_blocks / 2:
+            self._wake_reader()
 
     def wait_for_room(self):
         """Wait until a block fits, or the queue is closed."""
@@ -49,22 +59,33 @@ class BlockQueue:
     def close(self, error=None):
         """Let the reader end, with `error` if given, after the blocks that are in the queue.
 
-        Takes no lock, so that a signal handler may call it while the reader holds one.
+        Takes no lock, so that a signal handler may call it while the reader waits.
         """
         self._error = self._error or error
         self.is_closed = True
+        self._wake_reader()
 
     def get(self, *, timeout_s):
-        """Return the oldest block, or None after timeout_s seconds or when the queue is closed and empty."""
+        """Return the oldest block, or None after timeout_s seconds or when the queue is closed and empty.
+
+        A block that was not urgent is there after timeout_s, or with an urgent one behind it.
+        """
         deadline = time.monotonic() + timeout_s
-        with self._changed:
-            while not self._blocks:
-                remaining = deadline - time.monotonic()
-                if self.is_closed or remaining <= 0:
-                    return None
-                # In slices: close() does not notify, and on Windows only a wait that ends lets Ctrl-C through.
-                self._changed.wait(min(remaining, POLL_S))
-            return self._blocks.popleft()
+        while not self._num_found:
+            if not self.is_closed:
+                # On Windows only a wait that ends lets Ctrl-C through.
+                with contextlib.suppress(queue.Empty):
+                    self._wake.get(timeout=max(0.0, deadline - time.monotonic()))
+            is_over = self.is_closed or time.monotonic() >= deadline
+            self._num_found = len(self._blocks)
+            if is_over and not self._num_found:
+                return None
+        self._num_found -= 1
+        return self._blocks.popleft()
+
+    def _wake_reader(self):
+        if self._wake.empty():
+            self._wake.put(None)
 
     def raise_error(self):
         """Raise the error that close() was given, if any."""
@@ -94,6 +115,7 @@ class Source:
         self.num_gaps, self.gap_s = 0, 0.0
         self._block_s = block_s
         self._queue = BlockQueue(max(1, round(queue_s / block_s)))
+        self._is_urgent = None
 
     @property
     def dropped_s(self):
@@ -117,6 +139,15 @@ class Source:
         """End the source; blocks() still yields what was recorded. Safe to call from a signal handler."""
         self._queue.close()
 
+    def rest(self, *, is_urgent):
+        """Let blocks() come late, by REST_S at most, while no block is urgent: one wake-up for many blocks.
+
+        Args:
+            is_urgent: function of a block that says whether it shall be heard at once, with those before it. It is
+                called in the audio thread. None ends the rest.
+        """
+        self._is_urgent = is_urgent
+
     def blocks(self):
         """Yield float32 (n,) mono blocks until the source ends or stop() is called.
 
@@ -126,11 +157,10 @@ class Source:
             LotteryError: the source failed; whatever came before it was yielded.
         """
         while True:
-            block = self._queue.get(timeout_s=POLL_S)
+            is_resting = self._is_urgent is not None and not self.is_lost
+            block = self._queue.get(timeout_s=REST_S if is_resting else POLL_S)
             if block is not None:
-                mono = block if block.ndim == 1 else block.mean(axis=1)
-                # Some drivers deliver garbage while they start; it must not end the session.
-                yield np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
+                yield block
             elif self._queue.is_closed:
                 self._queue.raise_error()
                 return
@@ -138,6 +168,11 @@ class Source:
                 self._check_alive()
                 if self.is_lost:
                     yield np.zeros(0, np.float32)
+
+    def _put(self, block):
+        """Queue a block for blocks(); called in the audio thread."""
+        is_urgent = self._is_urgent
+        self._queue.put(block, is_urgent=is_urgent is None or is_urgent(block))
 
     def _start(self):
         raise NotImplementedError
@@ -147,3 +182,15 @@ class Source:
 
     def _check_alive(self):
         """Called while no audio comes: get a source back that died without saying so, or close the queue."""
+
+
+def mono(samples):
+    """Return a copy of float32 (n, channels) samples as float32 (n,): the mean of the channels, 0 for no number.
+
+    Some drivers deliver garbage while they start; it must not end the session.
+    """
+    mixed = samples[:, 0].copy() if samples.shape[1] == 1 else samples.mean(axis=1)
+    # A sum tells at a fraction of the price whether there is anything to look for.
+    if math.isfinite(np.dot(mixed, mixed)):
+        return mixed
+    return np.nan_to_num(mixed, copy=False, nan=0.0, posinf=0.0, neginf=0.0)

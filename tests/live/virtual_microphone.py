@@ -9,6 +9,7 @@ import contextlib
 import ctypes.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -161,10 +162,15 @@ class VirtualMicrophone:
 
     def _wait_for_server(self):
         deadline = time.monotonic() + _START_S
-        while not self._socket.exists():
+        while not self._is_serving():
             if self._server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"PulseAudio does not start: {(self._folder / 'log').read_text()}")
             time.sleep(0.02)
+
+    def _is_serving(self):
+        # The file is there a moment before anybody listens.
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(str(self._socket)) == 0
 
     def _end_server(self):
         self._server.kill()
