@@ -40,6 +40,7 @@ class Series:
         x, y: sequences of equal length.
         low, high: ends of an interval around each y, or None.
         is_dashed: for what is shown beside the subject: controls, references.
+        is_points: no line from point to point, and brackets for intervals: points that are not one after the other.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Series:
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
     is_dashed: bool = False
+    is_points: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class Section:
         heading: plain text.
         text: plain text; blank lines separate paragraphs.
         table: Table.
-        figure: what line_figure returned.
+        figure: what line_figure or bar_figure returned.
     """
 
     heading: str
@@ -96,7 +98,7 @@ def line_figure(
         look = {
             "color": _COLOURS[number % len(_COLOURS)],
             "marker": _MARKERS[number % len(_MARKERS)],
-            "linestyle": "none" if len(line.x) == 1 else "--" if line.is_dashed else "-",
+            "linestyle": "none" if line.is_points or len(line.x) == 1 else "--" if line.is_dashed else "-",
             "markersize": 6,
             "linewidth": 1.8,
             "label": line.name,
@@ -104,24 +106,61 @@ def line_figure(
         points = sorted(zip(line.x, line.y, line.low or line.y, line.high or line.y, strict=True))
         x, y, low, high = zip(*points, strict=True)
         axes.plot(x, y, **look)
-        if line.low is not None and line.high is not None:
+        if line.low is not None and line.high is not None and line.is_points:
+            axes.vlines(x, low, high, color=look["color"], alpha=0.5, linewidth=1.4)
+        elif line.low is not None and line.high is not None:
             axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
-    axes.set_title(title, loc="left", fontweight="bold")
     axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
     if log_x:
         _set_log_ticks(axes, [value for line in series for value in line.x])
     _set_percent(axes.xaxis, percent_x)
-    _set_percent(axes.yaxis, percent_y)
     if falling_x:
         axes.invert_xaxis()
     if zero_y:
         axes.set_ylim(bottom=0)
+    _finish(axes, title=title, y_label=y_label, percent_y=percent_y)
+    return figure
+
+
+def bar_figure(series, *, groups, title, y_label, percent_y=False):
+    """Draw bars side by side, a group for each subject.
+
+    Args:
+        series: sequence of Series, a colour each; x holds places in `groups`, where a bar is left out there is none.
+        groups: texts below the groups.
+        title, y_label: text.
+        percent_y: fractions are labelled as percentages.
+    Returns:
+        matplotlib Figure of 8 x 5 inches.
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        ValueError: no series holds a bar.
+    """
+    Figure = require_extra("matplotlib.figure", extra=EXTRA).Figure
+    series = [bars for bars in series if len(bars.x)]
+    if not series:
+        raise ValueError(f"figure {title!r}: no bars")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(series)
+    for number, bars in enumerate(series):
+        x = [place + (number - (len(series) - 1) / 2) * width for place in bars.x]
+        axes.bar(x, bars.y, width=0.92 * width, color=_COLOURS[number % len(_COLOURS)], label=bars.name)
+        if bars.low is not None and bars.high is not None:
+            axes.vlines(x, bars.low, bars.high, color="#1a1a1a", linewidth=1.2)
+    axes.set_xticks(range(len(groups)), groups)
+    _finish(axes, title=title, y_label=y_label, percent_y=percent_y)
+    return figure
+
+
+def _finish(axes, *, title, y_label, percent_y):
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set_ylabel(y_label)
+    _set_percent(axes.yaxis, percent_y)
     axes.grid(True, color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    return figure
 
 
 def _set_log_ticks(axes, values):
@@ -201,7 +240,7 @@ def _paragraphs(text):
 def _table_html(table):
     def row(cells, *, tag):
         marked = (
-            f'<{tag}{" class=left" if column < table.num_left else ""}>{html.escape(cell)}</{tag}>'
+            f"<{tag}{' class=left' if column < table.num_left else ''}>{html.escape(cell)}</{tag}>"
             for column, cell in enumerate(cells)
         )
         return f"<tr>{''.join(marked)}</tr>"

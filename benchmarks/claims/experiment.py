@@ -1,0 +1,209 @@
+"""One experiment: a lottery-train command as data, the tickets it makes, and what has to be there before it starts."""
+
+import functools
+import os
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks.results import CHECKOUT
+from lottery_train.arguments import build_parser, settings_from
+from lottery_train.config import RunConfig
+from lottery_train.corpora import find_corpus
+from lottery_train.errors import ConfigError
+from lottery_train.ticket import is_ticket
+from runtime.files import read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A command of the suite.
+
+    Args:
+        name: what people call it.
+        claims: which claims need it, such as ("C1", "C3").
+        arguments: of lottery-train, but for paths and seed.
+        folder: name of its run directory; controls share that of their search.
+        dense_from: experiment whose level 0 is reused, or None.
+        init_from: (experiment, level) whose ticket the dense training starts from, or None.
+        is_noisy: trains with the noise pack.
+        controls: levels to set controls beside; empty for a search.
+        control_names: which.
+    """
+
+    name: str
+    claims: tuple[str, ...]
+    arguments: tuple[str, ...]
+    folder: str = ""
+    dense_from: str | None = None
+    init_from: tuple[str, int] | None = None
+    is_noisy: bool = False
+    controls: tuple[int, ...] = ()
+    control_names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "folder", self.folder or self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where the experiments lie, and what they have in common.
+
+    Args:
+        runs: folder of run directories.
+        data_dir: folder of packs.
+        seeds: every experiment is done once with each.
+        adopted: experiment -> run directory elsewhere whose level 0 it reuses.
+    """
+
+    runs: Path
+    data_dir: Path
+    seeds: tuple[int, ...] = (0,)
+    adopted: dict[str, Path] = field(default_factory=dict)
+
+    def folder(self, name, *, seed):
+        """Return the run directory of an experiment's folder name."""
+        return self.runs / (f"{name}_seed{seed}" if seed else name)
+
+    def settings(self, experiment, *, seed):
+        """Return the RunConfig that lottery-train makes of an experiment's command."""
+        return _settings(tuple(self._settings_arguments(experiment, seed=seed)))
+
+    def _settings_arguments(self, experiment, *, seed):
+        arguments = list(experiment.arguments)
+        found = _found_config(self.folder(experiment.folder, seed=seed))
+        if experiment.is_noisy:
+            path = self.data_dir / "noise" / "train.jsonl"
+            arguments += ["--noise", _as_spelled(path, found=found and found.data.noise)]
+        if experiment.init_from:
+            name, level = experiment.init_from
+            path = self.folder(name, seed=seed) / f"level_{level:02d}"
+            arguments += ["--set", f"train.init_from={_as_spelled(path, found=found and found.train.init_from)}"]
+        return [*arguments, "--seed", str(seed)] if seed else arguments
+
+    def command(self, experiment, *, seed):
+        """Return the whole command as a list of text."""
+        folder = self.folder(experiment.folder, seed=seed)
+        command = [sys.executable, "-m", "lottery_train.cli", *self._settings_arguments(experiment, seed=seed)]
+        command += ["--data-dir", _spelled(self.data_dir), "--out", _spelled(folder), "--threads", "1"]
+        dense_from = self._dense_from(experiment, seed=seed)
+        if dense_from is not None:
+            command += ["--dense-from", _spelled(dense_from)]
+        if experiment.controls:
+            command += ["--controls", ",".join(map(str, experiment.controls))]
+            command += ["--control-names", ",".join(experiment.control_names)]
+        return command
+
+    def _dense_from(self, experiment, *, seed):
+        if experiment.folder in self.adopted and not seed:
+            return self.adopted[experiment.folder]
+        return self.folder(experiment.dense_from, seed=seed) if experiment.dense_from else None
+
+    def tickets(self, experiment, *, seed):
+        """Return ticket folder -> epochs of its training, for every ticket that the experiment makes."""
+        config, folder = self.settings(experiment, seed=seed), self.folder(experiment.folder, seed=seed)
+        if not experiment.controls:
+            is_reused = self._dense_from(experiment, seed=seed) is not None
+            return {
+                folder / f"level_{level:02d}": 0 if is_reused and not level else epochs
+                for level, epochs in level_epochs(config).items()
+            }
+        return {
+            folder / "controls" / f"{name}_{level:02d}": _control_epochs(name, level=level, config=config)
+            for level in experiment.controls
+            for name in experiment.control_names
+        }
+
+    def requirements(self, experiment, *, seed):
+        """Return the ticket folders that have to be there before the experiment starts."""
+        needed = []
+        dense_from = self._dense_from(experiment, seed=seed)
+        if dense_from is not None:
+            needed.append(dense_from / "level_00")
+        if experiment.init_from:
+            name, level = experiment.init_from
+            needed.append(self.folder(name, seed=seed) / f"level_{level:02d}")
+        if experiment.controls:
+            folder = self.folder(experiment.folder, seed=seed)
+            needed += [folder / f"level_{near:02d}" for level in experiment.controls for near in (level - 1, level)]
+            last = max(level_epochs(self.settings(experiment, seed=seed)))
+            needed.append(folder / f"level_{last:02d}")
+        return list(dict.fromkeys(needed))
+
+    def has_other_settings(self, experiment, *, seed):
+        """Tell whether a run with other settings than the experiment's lies in its folder; rounds may differ."""
+        found = _found_config(self.folder(experiment.folder, seed=seed))
+        return found is not None and _comparable(found) != _comparable(self.settings(experiment, seed=seed))
+
+    def is_finished(self, experiment, *, seed):
+        """Tell whether every ticket of the experiment is there and was made with its settings."""
+        if self.has_other_settings(experiment, seed=seed):
+            return False
+        return all(is_ticket(path) for path in self.tickets(experiment, seed=seed))
+
+    def audio_s(self, experiment, *, seed):
+        """Return the seconds of audio in one epoch."""
+        data = self.settings(experiment, seed=seed).data
+        pace = sum(1 / speed for speed in data.speeds) / len(data.speeds)
+        return pace * _train_s(data.corpus, self.data_dir)
+
+
+def level_epochs(config):
+    """Return level -> epochs of every ticket that a search with these settings writes."""
+    search, dense = config.search, config.train.epochs
+    if search.is_one_training:
+        return ({0: dense} if search.distillation else {}) | {search.rounds: dense}
+    return {0: dense} | dict.fromkeys(range(1, search.rounds + 1), search.level_epochs or dense)
+
+
+def _control_epochs(name, *, level, config):
+    """Return how long a control of `lottery_train.controls` trains."""
+    levels = level_epochs(config)
+    if name in ("random-ticket", "dense-small"):
+        return config.train.epochs
+    if name == "dense-longer" or (name == "random-pruning" and config.search.rewind not in ("init", "step")):
+        return level * levels[level]
+    return levels[level]
+
+
+@functools.cache
+def _settings(arguments):
+    return settings_from(build_parser().parse_args(list(arguments)))
+
+
+@functools.cache
+def _train_s(corpus, data_dir):
+    path = find_corpus(corpus, data_dir=data_dir).splits["train"]
+    return sum(float(text) for text in re.findall(r'"duration": *([0-9.]+)', Path(path).read_text()))
+
+
+def _found_config(folder):
+    path = folder / "config.json"
+    if not path.exists():
+        return None
+    try:
+        return RunConfig.from_json(read_json(path))
+    except ConfigError:  # written by another version: lottery-train will say so
+        return None
+
+
+def _comparable(config):
+    """Return a config without what may differ in one run: the number of rounds, and how paths are spelled."""
+    data = replace(config.data, noise=config.data.noise and str(_resolved(config.data.noise)))
+    train = replace(config.train, init_from=config.train.init_from and str(_resolved(config.train.init_from)))
+    return replace(config, data=data, train=train, search=replace(config.search, rounds=0))
+
+
+def _resolved(path):
+    return (CHECKOUT / path).resolve()
+
+
+def _spelled(path):
+    """Return a path relative to the checkout, where every command runs: the same on every machine."""
+    return os.path.relpath(_resolved(path), CHECKOUT)
+
+
+def _as_spelled(path, *, found):
+    """Return a path as the run there spells it, since a run's settings must not change."""
+    return found if found and _resolved(found) == _resolved(path) else _spelled(path)

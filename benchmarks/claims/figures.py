@@ -1,0 +1,94 @@
+"""The suite's figures, from the JSON of its findings alone."""
+
+from runtime.plots import Series, bar_figure, line_figure
+
+_DENSITY = {"x_label": "density of the prunable weights", "log_x": True, "percent_x": True, "falling_x": True}
+_WER = {"y_label": "test WER", "percent_y": True}
+
+
+def _line(name, rows, *, key="density", **look):
+    return Series(
+        name=name,
+        x=tuple(row[key] for row in rows),
+        y=tuple(row["wer"] for row in rows),
+        low=tuple(row["interval"][0] for row in rows),
+        high=tuple(row["interval"][1] for row in rows),
+        **look,
+    )
+
+
+def _band(name, row, values):
+    """Return a level line over a range of x: dense, as a band."""
+    low, high = row["interval"]
+    ends = (min(values), max(values))
+    return Series(name=name, x=ends, y=(row["wer"],) * 2, low=(low,) * 2, high=(high,) * 2, is_dashed=True)
+
+
+def backbone_figure(name, found):
+    """Return WER against density of one backbone: tickets as a line, dense as a band, controls as marks."""
+    rows = found["rows"]
+    # A control stands where its ticket does, a dense-small one too, whose own density is 1.
+    places = {row["level"]: row["density"] for row in rows}
+    lines = [_line("tickets", rows[1:]), _band("dense", rows[0], list(places.values()))]
+    for control in dict.fromkeys(row["name"] for row in found["controls"]):
+        marks = [{**row, "density": places[row["level"]]} for row in found["controls"] if row["name"] == control]
+        lines.append(_line(control, marks, is_points=True))
+    return line_figure(lines, title=f"{name}: WER against density", **_DENSITY, **_WER)
+
+
+def schedule_figure(curves):
+    """Return WER against density of every schedule."""
+    lines = [_line(name, rows, is_dashed=name == "constant") for name, rows in curves.items()]
+    return line_figure(lines, title="Schedules", **_DENSITY, **_WER)
+
+
+def structure_figure(found):
+    """Return WER against non-zeros of every structure, dense-small models as marks."""
+    lines = [_line(name, rows, key="num_nonzeros") for name, rows in found["curves"].items()]
+    lines.append(_line("dense-small", found["dense_small"], key="num_nonzeros", is_points=True))
+    axis = {"x_label": "non-zero weights of the whole model", "log_x": True, "falling_x": True}
+    return line_figure(lines, title="Structure", **axis, **_WER)
+
+
+def noise_figure(found):
+    """Return WER of every model against the signal-to-noise ratio; clean speech is left of 20 dB."""
+    lines = []
+    for label in dict.fromkeys(row["ticket"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["ticket"] == label]
+        # The axis is in dB; clean speech has no ratio, and stands where 30 dB would.
+        places = [30.0 if row["snr_db"] is None else row["snr_db"] for row in rows]
+        is_reference = label.endswith("level_00") or label.startswith("conformer")
+        wers = tuple(row["wer"] for row in rows)
+        lines.append(Series(name=label, x=tuple(places), y=wers, is_dashed=is_reference))
+    axis = {"x_label": "signal-to-noise ratio, dB (30: clean speech)", "falling_x": True}
+    return line_figure(lines, title="Trained with noise, tested in other noise", **axis, **_WER)
+
+
+def transfer_figure(targets):
+    """Return bars: every way to a model, a group for each target."""
+    names = list(targets)
+    ways = list(dict.fromkeys(way for rows in targets.values() for way in rows))
+    bars = []
+    for way in ways:
+        rows = [(place, targets[name][way]) for place, name in enumerate(names) if way in targets[name]]
+        bars.append(
+            Series(
+                name=way,
+                x=tuple(place for place, _ in rows),
+                y=tuple(row["wer"] for _, row in rows),
+                low=tuple(row["interval"][0] for _, row in rows),
+                high=tuple(row["interval"][1] for _, row in rows),
+            )
+        )
+    return bar_figure(bars, groups=names, title="Tickets found on mini_librispeech", **_WER)
+
+
+def cost_figure(rows):
+    """Return WER against cost, a line for each method."""
+    rows = [row for row in rows if row["cost"] is not None]
+    lines = [
+        _line(method, [row for row in rows if row["method"] == method], key="cost", is_points=True)
+        for method in dict.fromkeys(row["method"] for row in rows)
+    ]
+    axis = {"x_label": "all training, in multiples of one dense training", "log_x": True}
+    return line_figure(lines, title="What a ticket costs to find", **axis, **_WER)

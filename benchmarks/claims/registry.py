@@ -1,0 +1,233 @@
+"""What is trained, as data: every experiment of the suite, in order of priority."""
+
+import functools
+from dataclasses import dataclass
+
+from benchmarks.claims.experiment import Experiment
+from lottery_train.arguments import build_parser, settings_from
+from lottery_train.models.build import build_model, dense_config
+from lottery_train.pruning import make_schedule, prunable_names
+from lottery_train.tokenization import vocabulary_size
+
+# Backbone's experiment -> preset.
+BACKBONES = {"conformer": "an4-unstructured", "cnn_lstm": "an4-cnn-lstm", "rnnt": "an4-rnnt"}
+# Experiment -> granularity, at the non-zeros of single weights.
+BLOCKS = {"block1x4": "block:1x4", "block4x4": "block:4x4"}
+# Experiment -> settings that decide what leaves first.
+SCHEDULES = {
+    "decaying": ("--schedule", "decaying"),
+    "layerwise": ("--schedule", "layerwise"),
+    "layerwise_modules": ("--schedule", "layerwise-modules"),
+    "lamp": ("--criterion", "lamp"),
+}
+# Experiment's prefix -> (corpus, epochs of dense and of each level, epochs of what starts from the source's ticket).
+TARGETS = {
+    "an4": ("an4", None, None, 30),
+    "coffee": ("coffee_commands", 24, 4, 16),
+    "asterisk": ("asterisk_en", 50, 6, 30),
+}
+CONTROLS = ("random-pruning", "random-ticket", "no-rewinding")
+RATE = 0.36
+PRIORITY = (
+    "conformer", "cnn_lstm", "rnnt", "block1x4", "conformer_dense_small", "conformer_controls", "conformer_longer",
+    "noise", "libri", "an4_from_libri_dense", "an4_from_libri_ticket", "gradual_10", "block4x4", "lamp",
+    "earlybird_10", "unit", "unit_dense_small", "cnn_lstm_controls", "cnn_lstm_longer", "rnnt_controls",
+    "rnnt_longer", "distilled", "gradual_10_distilled", "decaying", "layerwise", "layerwise_modules", "coffee",
+    "coffee_from_libri_dense", "coffee_from_libri_ticket", "asterisk", "asterisk_from_libri_dense",
+    "asterisk_from_libri_ticket", "gradual_4", "gradual_16", "earlybird_4", "earlybird_16", "imp",
+)  # fmt: skip
+# The source of the transfer on a processor: few rounds, larger ones, to the density of level 5 of the others.
+SOURCE_RATE, SOURCE_ROUNDS = 0.525, 3
+_SOURCE = (
+    "--tokens", "char", "--epochs", "15", "--batch-s", "32",
+    "--set", "data.speeds=[0.9,1.0,1.1]", "--set", "data.max_utterance_s=17", "--set", "model.num_blocks=4",
+    "--set", "model.ff=448", "--set", "train.num_evaluations=4", "--set", "train.average_best=3",
+    "--set", "train.augmentation_loss=[1.0,0.5]",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How large the suite is.
+
+    Args:
+        rounds: prunings of a full search: 7 at 36 % leave 4.4 %.
+        smaller: arguments added to every command, such as few epochs; of an option given twice the last one counts.
+        models: (preset, settings of its model) pairs, such as a tiny width.
+    """
+
+    rounds: int = 7
+    smaller: tuple[str, ...] = ()
+    models: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def preset(self, name, *arguments):
+        """Return the arguments of a preset at this scale; those of the scale come last."""
+        settings = dict(self.models).get(name, ())
+        sized = (part for setting in settings for part in ("--set", f"model.{setting}"))
+        return ("--preset", name, *arguments, *self.smaller, *sized)
+
+    def level(self, wanted):
+        """Return the level that stands for one of the full suite."""
+        return min(wanted, self.rounds)
+
+    @property
+    def levels(self):
+        """Density in words -> level of the constant rate of 36 %: 16.8, 10.7 and 4.4 %."""
+        return {"16": self.level(4), "10": self.level(5), "4": self.level(7)}
+
+    def density(self, level):
+        """Return the density of a level of the constant rate."""
+        return (1 - RATE) ** self.level(level)
+
+    @property
+    def source_rounds(self):
+        """Rounds of the transfer's source, and of targets other than AN4."""
+        return min(SOURCE_ROUNDS, self.rounds)
+
+
+def experiments(scale=None):
+    """Return every Experiment of a scale, in order of priority: name -> Experiment."""
+    scale = scale or Scale()
+    parts = (
+        _searches(scale), _control_sets(scale), _schedules(scale), _noise(scale),
+        *(_transfer(scale, target) for target in TARGETS), *(_affordable(scale, density) for density in scale.levels),
+        _paper(scale),
+    )  # fmt: skip
+    found = {experiment.name: experiment for part in parts for experiment in part}
+    return {name: found[name] for name in PRIORITY}
+
+
+def _an4(scale, preset, *more):
+    return scale.preset(preset, "--rounds", str(scale.rounds), *more)
+
+
+def _backbone(scale, name):
+    return _an4(scale, BACKBONES[name])
+
+
+def _controls(scale, folder, names, *, label, levels=(5,), arguments=None, claims=("C1",)):
+    """Return the experiment that sets controls beside a search's levels."""
+    return Experiment(
+        name=f"{folder}_{label}",
+        claims=claims,
+        folder=folder,
+        arguments=arguments or _backbone(scale, folder),
+        controls=tuple(sorted({scale.level(level) for level in levels})),
+        control_names=names,
+    )
+
+
+def _searches(scale):
+    for name in BACKBONES:
+        claims = ("C1", "C2", "C3", "C4", "C5", "cost") if name == "conformer" else ("C1",)
+        yield Experiment(name=name, claims=claims, arguments=_backbone(scale, name))
+    for name, granularity in BLOCKS.items():
+        arguments = _an4(scale, "an4-unstructured", "--granularity", granularity)
+        yield Experiment(name=name, claims=("C3",), arguments=arguments, dense_from="conformer")
+    yield Experiment(name="unit", claims=("C3",), arguments=_unit(scale))
+
+
+def _unit(scale):
+    return _an4(scale, "an4")
+
+
+def _control_sets(scale):
+    small = {"label": "dense_small", "names": ("dense-small",)}
+    yield _controls(scale, "conformer", **small, levels=(4, 5, 7), claims=("C1", "C3"))
+    yield _controls(scale, "unit", **small, levels=(7,), claims=("C3",), arguments=_unit(scale))
+    for name in BACKBONES:
+        names = CONTROLS if name == "conformer" else ("dense-small", *CONTROLS)
+        yield _controls(scale, name, names, label="controls")
+        yield _controls(scale, name, ("dense-longer",), label="longer")
+
+
+def _schedules(scale):
+    for name, settings in SCHEDULES.items():
+        rate = () if name == "lamp" else ("--rate", str(_equal_rate(settings[1], scale)))
+        arguments = _an4(scale, "an4-unstructured", *settings, *rate)
+        yield Experiment(name=name, claims=("C2",), arguments=arguments, dense_from="conformer")
+
+
+def _noise(scale):
+    # An epoch draws one copy of every utterance, so that it costs what a clean epoch costs: nothing is halved.
+    # Three copies of four are noisy, at any of the SNRs that are tested.
+    settings = ("--set", "data.noise_snrs_db=[20.0,10.0,5.0,0.0]", "--set", "data.num_noise_copies=3")
+    rounds = ("--rounds", str(scale.level(5)))
+    yield Experiment(
+        name="noise",
+        claims=("C4",),
+        arguments=(*_an4(scale, "an4-unstructured"), *settings, *rounds),
+        is_noisy=True,
+    )
+
+
+def _transfer(scale, target):
+    corpus, epochs, per_level, further = TARGETS[target]
+    rounds = ("--rounds", str(scale.source_rounds), "--rate", str(SOURCE_RATE))
+    if target == "an4":
+        source = scale.preset("mini_librispeech", *_SOURCE, "--rewind", "learning-rate", "--level-epochs", "4")
+        yield Experiment(name="libri", claims=("C5",), arguments=(*source, *rounds))
+    data = ("--set", f"data.corpus={corpus}")
+    if epochs is not None:
+        settings = scale.preset("an4-unstructured", *data, "--epochs", str(epochs), "--level-epochs", str(per_level))
+        yield Experiment(name=target, claims=("C5",), arguments=(*settings, *rounds))
+    common = (*scale.preset("an4-unstructured", *data, "--epochs", str(further)), "--rounds", "0")
+    yield Experiment(name=f"{target}_from_libri_dense", claims=("C5",), arguments=common, init_from=("libri", 0))
+    yield Experiment(
+        name=f"{target}_from_libri_ticket",
+        claims=("C5",),
+        arguments=(*common, "--set", "train.keeps_init_mask=true"),
+        init_from=("libri", scale.source_rounds),
+    )
+
+
+def _affordable(scale, density):
+    """The searches that cost about one training, to the density of one of the constant rate's levels."""
+    level = scale.levels[density]
+    # Four rounds on the way for every level: the same density as the level's, to a few weights.
+    steps = ("--rate", str(round(1 - (1 - RATE) ** 0.25, 6)), "--rounds", str(4 * level))
+    gradual = ("--method", "gradual", *steps)
+    base = scale.preset("an4-unstructured")
+    yield Experiment(name=f"gradual_{density}", claims=("cost",), arguments=(*base, *gradual))
+    rounds = ("--method", "early-bird", "--rounds", str(level))
+    yield Experiment(name=f"earlybird_{density}", claims=("cost",), arguments=(*base, *rounds))
+    if density == "10":
+        distilled = ("--set", "search.distillation=0.5")
+        yield Experiment(
+            name="distilled",
+            claims=("cost",),
+            arguments=(*_backbone(scale, "conformer"), *distilled),
+            dense_from="conformer",
+        )
+        yield Experiment(
+            name="gradual_10_distilled",
+            claims=("cost",),
+            arguments=(*base, *gradual, *distilled),
+            dense_from="conformer",
+        )
+
+
+def _paper(scale):
+    # As dear as the paper's: every level is a whole training, from an early state of the first.
+    search = ("--rewind", "step", "--level-epochs", "70")
+    yield Experiment(name="imp", claims=("cost",), arguments=_an4(scale, "an4-unstructured", *search))
+
+
+@functools.cache
+def _equal_rate(schedule, scale):
+    """Return the rate with which a schedule ends at the density of the constant one, by bisection."""
+    config = settings_from(build_parser().parse_args([*_backbone(scale, "conformer")]))
+    vocab_size, _ = vocabulary_size(config.data.tokens)
+    model = build_model(dense_config(config.model, vocab_size=vocab_size), seed=0)
+    parameters = dict(model.named_parameters())
+    sizes = {name: parameters[name].numel() for name in prunable_names(model, scope=config.search.scope)}
+
+    def density(rate):
+        found = make_schedule(schedule, rate=rate, decay=config.search.decay)
+        return found.densities(scale.rounds, shares=found.shares(sizes))[-1]
+
+    low, high = 0.01, 0.75  # layerwise rates are multiplied by up to 1.1 (1.22 where split by parameters)
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if density(middle) > scale.density(scale.rounds) else (low, middle)
+    return round((low + high) / 2, 6)

@@ -1,0 +1,203 @@
+"""Rows of results: what finished tickets say, seeds pooled, always compared over the same seeds and utterances."""
+
+from dataclasses import dataclass
+
+from lottery_train.cost import trained_epochs, training_costs
+from lottery_train.evaluate import Score, paired_difference, pool_scores
+from lottery_train.ticket import is_ticket
+from runtime.files import read_json
+
+# Controls that go on from another ticket of the run: level of that ticket.
+_PARENTS = {
+    "random-pruning": lambda level: 0,
+    "dense-longer": lambda level: 0,
+    "no-rewinding": lambda level: level - 1,
+}
+# Non-zeros that differ by less are equal.
+EQUAL_SHARE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A ticket or a control, once for every seed.
+
+    Args:
+        label: experiment and ticket, such as "conformer/level_05".
+        name: `ticket`, or that of the control.
+        level: of the ticket, or of the ticket that the control stands beside.
+        density: kept share of the prunable weights, mean over seeds.
+        num_nonzeros: of the whole model, mean over seeds.
+        epochs: of this training alone.
+        cost: all trainings it needed, in multiples of the dense one; None where a record is missing.
+        dev, test: seed -> Score.
+    """
+
+    label: str
+    name: str
+    level: int
+    density: float
+    num_nonzeros: int
+    epochs: float
+    cost: float | None
+    dev: dict[int, Score]
+    test: dict[int, Score]
+
+    @property
+    def seeds(self):
+        """Seeds that finished."""
+        return sorted(self.test)
+
+    @property
+    def dev_wer(self):
+        """WER on dev, which choices are made on."""
+        return pool_scores(list(self.dev.values())).wer
+
+    @property
+    def wer(self):
+        """WER on test."""
+        return pool_scores(list(self.test.values())).wer
+
+    def minus(self, other, *, split="test"):
+        """Return {"minus", "interval", "seeds"}: WER of this minus other's, paired, over the seeds of both; or None."""
+        mine, others = getattr(self, split), getattr(other, split)
+        seeds = sorted(mine.keys() & others.keys())
+        if not seeds:
+            return None
+        pooled = [pool_scores([scores[seed] for seed in seeds]) for scores in (others, mine)]
+        difference, low, high = paired_difference(*pooled)
+        return {"minus": difference, "interval": [low, high], "seeds": seeds}
+
+    def to_json(self, *, dense=None, **others):
+        """Return the row of a result file, with what it is minus dense and minus each of `others`."""
+        pooled = pool_scores(list(self.test.values()))
+        row = {
+            "ticket": self.label,
+            "name": self.name,
+            "level": self.level,
+            "density": self.density,
+            "num_nonzeros": self.num_nonzeros,
+            "wer": pooled.wer,
+            "interval": list(pooled.wer_interval),
+            "dev_wer": self.dev_wer,
+            "epochs": self.epochs,
+            "cost": self.cost,
+            "seeds": self.seeds,
+        }
+        for name, other in ({"dense": dense} | others).items():
+            found = other and self.minus(other)
+            row[f"minus_{name}"] = found and found["minus"]
+            row[f"minus_{name}_interval"] = found and found["interval"]
+        return row
+
+
+class Reader:
+    """Rows of the experiments of a bench; what is not finished, or was made with other settings, is not there.
+
+    Args:
+        bench: Bench.
+        experiments: name -> Experiment.
+    """
+
+    def __init__(self, bench, experiments):
+        self.bench, self.experiments = bench, experiments
+
+    def unfinished(self, names):
+        """Return (name, seed, why) of every experiment among `names` that is not finished."""
+        found = []
+        for name in names:
+            for seed in self.bench.seeds:
+                experiment = self.experiments[name]
+                if self.bench.has_other_settings(experiment, seed=seed):
+                    found.append((name, seed, "its folder holds a run with other settings"))
+                    continue
+                tickets = self.bench.tickets(experiment, seed=seed)
+                done = sum(map(is_ticket, tickets))
+                if done < len(tickets):
+                    found.append((name, seed, f"{done} of {len(tickets)} trainings finished"))
+        return found
+
+    def has(self, name):
+        """Tell whether an experiment finished with every seed."""
+        return not self.unfinished([name])
+
+    def level(self, name, level):
+        """Return the Row of a level of an experiment that finished, or None."""
+        return self._row(self.experiments[name], f"level_{level:02d}") if self.has(name) else None
+
+    def last(self, name):
+        """Return the Row of the sparsest level of an experiment that finished, or None."""
+        if not self.has(name):
+            return None
+        tickets = self.bench.tickets(self.experiments[name], seed=self.bench.seeds[0])
+        return self._row(self.experiments[name], sorted(path.name for path in tickets)[-1])
+
+    def levels(self, name):
+        """Return the Rows of an experiment that finished, level 0 first; none where it did not finish."""
+        if not self.has(name):
+            return []
+        tickets = self.bench.tickets(self.experiments[name], seed=self.bench.seeds[0])
+        return [self._row(self.experiments[name], path.name) for path in sorted(tickets)]
+
+    def controls(self, folder):
+        """Return the Rows of the controls in a run directory, of experiments of the suite, as far as they finished."""
+        paths = [
+            path.name
+            for experiment in self.experiments.values()
+            if experiment.folder == folder and experiment.controls
+            for path in self.bench.tickets(experiment, seed=self.bench.seeds[0])
+        ]
+        rows = [self._row(self.experiments[folder], f"controls/{name}") for name in dict.fromkeys(paths)]
+        return [row for row in rows if row is not None]
+
+    def control(self, folder, name, *, level):
+        """Return the Row of one control, or None."""
+        return self._row(self.experiments[folder], f"controls/{name}_{level:02d}")
+
+    def dense_small(self, row, folders):
+        """Return the dense-small control with as many weights as a row has non-zeros, to 5 %, or None."""
+        found = [control for folder in folders for control in self.controls(folder) if control.name == "dense-small"]
+        fitting = [other for other in found if abs(other.num_nonzeros / row.num_nonzeros - 1) <= EQUAL_SHARE]
+        return min(fitting, key=lambda other: abs(other.num_nonzeros - row.num_nonzeros), default=None)
+
+    def _row(self, experiment, ticket):
+        """Return the Row of a ticket below a run directory, over the seeds that finished it, or None."""
+        records = {}
+        for seed in self.bench.seeds:
+            path = self.bench.folder(experiment.folder, seed=seed) / ticket
+            if is_ticket(path) and not self.bench.has_other_settings(experiment, seed=seed):
+                records[seed] = read_json(path / "ticket.json")
+        if not records:
+            return None
+        first = next(iter(records.values()))
+        costs = [self._cost(experiment, record, seed=seed) for seed, record in records.items()]
+        return Row(
+            label=f"{experiment.folder}/{ticket.removeprefix('controls/')}",
+            name=first["name"],
+            level=first["level"],
+            density=_mean(record["density"] for record in records.values()),
+            num_nonzeros=round(_mean(record["sizes"]["num_nonzeros"] for record in records.values())),
+            epochs=_mean(trained_epochs(record) for record in records.values()),
+            cost=None if None in costs else _mean(costs),
+            dev={seed: Score(**record["metrics"]["dev"]) for seed, record in records.items()},
+            test={seed: Score(**record["metrics"]["test"]) for seed, record in records.items()},
+        )
+
+    def _cost(self, experiment, record, *, seed):
+        """Return all the training that one ticket needed, in multiples of the run's dense training."""
+        folder = self.bench.folder(experiment.folder, seed=seed)
+        # The first tickets did not say how they were trained: the run's settings do.
+        train = self.bench.settings(experiment, seed=seed).to_json()["train"]
+        levels = [{"train": train, **read_json(path)} for path in sorted(folder.glob("level_*/ticket.json"))]
+        costs = training_costs(levels)
+        if record["name"] == "ticket":
+            return costs.get(record["level"])
+        own = trained_epochs(record) / train["epochs"]
+        if record["name"] not in _PARENTS:
+            return own
+        parent = costs.get(_PARENTS[record["name"]](record["level"]))
+        return None if parent is None else own + parent
+
+
+def _mean(values):
+    values = list(values)
+    return sum(values) / len(values)
