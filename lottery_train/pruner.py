@@ -75,7 +75,7 @@ class Rounds:
 
     def make(self, model, mask, *, first, last):
         """Return the mask after rounds `first` to `last`, all ranked on the weights as they are."""
-        weights = dict(model.named_parameters())
+        weights = {name: model.get_parameter(name).detach().cpu() for name in mask.prunable}
         device = mask[mask.prunable[0]].device
         for level in range(first, last + 1):
             mask = prune(

@@ -248,7 +248,8 @@ def test_two_processes_average_their_gradients(tmp_path):
     assert max(differences) < 1e-6
 
 
-def test_a_run_on_two_processes_writes_one_ticket(tmp_path):
+@pytest.mark.parametrize("method", ["iterative", "gradual"])
+def test_a_run_on_two_processes_writes_one_ticket(tmp_path, method):
     folder = write_tones(tmp_path / "tones")
     flags = [
         "--corpus",
@@ -267,6 +268,8 @@ def test_a_run_on_two_processes_writes_one_ticket(tmp_path):
         "6",
         "--threads",
         "1",
+        "--method",
+        method,
     ]
     for setting in ("num_blocks=1", "model_width=16", "ff=16", "heads=1", "conv=16"):
         flags += ["--set", f"model.{setting}"]
@@ -274,9 +277,10 @@ def test_a_run_on_two_processes_writes_one_ticket(tmp_path):
     flags += ["--set", "train.augmentation_loss=[9.0,0.1]"]
     result = torchrun(["-m", "lottery_train.cli", *flags], LOTTERY_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
-    for level in (0, 1):
+    levels = {"iterative": [0, 1], "gradual": [1]}[method]
+    for level in levels:
         record = json.loads((tmp_path / "run" / f"level_{level:02d}" / "ticket.json").read_text())
         assert record["level"] == level
     assert not list((tmp_path / "run").glob("*.work"))
     epochs = [line["epoch"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")]
-    assert epochs == [1, 2, 1]
+    assert epochs == {"iterative": [1, 2, 1], "gradual": [1, 2]}[method]
