@@ -31,7 +31,7 @@ def write_result(name, *, summary, details, threads=None, packages=("numpy", "on
 def command_line():
     """Return how this program was started, with paths relative to the checkout."""
     spec = sys.modules["__main__"].__spec__
-    program = ["python", "-m", spec.name] if spec else ["python", relative(sys.argv[0])]
+    program = ["python", "-m", spec.name.removesuffix(".__main__")] if spec else ["python", relative(sys.argv[0])]
     return shlex.join([*program, *(relative(argument) for argument in sys.argv[1:])])
 
 

@@ -121,7 +121,7 @@ def _adopted(texts, known):
         name, separator, path = text.partition("=")
         if not separator or name not in known:
             raise ConfigError(f"--adopt is {text!r}, expected NAME=RUN with NAME among: {', '.join(known)}")
-        found[name] = Path(path)
+        found[name] = Path(path).absolute()
     return found
 
 

@@ -1,7 +1,7 @@
 """What a search costs: every method at three densities, its WER, and how much training it took."""
 
 from benchmarks.claims.findings import percent
-from benchmarks.claims.verdict import FAILS, HOLDS, NOT_MEASURED
+from benchmarks.claims.verdict import FAILS, HOLDS, unmeasured
 
 AFFORDABLE = 2.5
 METHODS = {
@@ -44,17 +44,18 @@ def costs(reader, scale):
         chosen = min(reaching, key=lambda found: found["cost"], default=None)
         cheapest[density] = chosen and {key: chosen[key] for key in ("method", "cost", "wer", "minus_imp")}
         text = f"IMP's WER at {percent(scale.density(scale.levels[density]))} for at most {AFFORDABLE} dense trainings"
-        statements.append(_judged(text, chosen, is_measured=paper is not None))
+        statements.append(_judged(text, chosen, is_measured=paper is not None, is_headline=density == "10"))
     return {"statements": statements, "rows": rows, "cheapest": cheapest}
 
 
-def _judged(text, chosen, *, is_measured):
+def _judged(text, chosen, *, is_measured, is_headline):
     if not is_measured:
-        return {"text": text, "verdict": NOT_MEASURED, "minus": None, "interval": None, "seeds": []}
+        return unmeasured(text, is_headline=is_headline)
     if chosen is None:
-        return {"text": f"{text}: no method", "verdict": FAILS, "minus": None, "interval": None, "seeds": []}
+        return unmeasured(f"{text}: no method", is_headline=is_headline, verdict=FAILS)
     return {
         "text": f"{text}: {chosen['method']}, {chosen['cost']:.2f} trainings",
+        "is_headline": is_headline,
         "verdict": HOLDS if chosen["cost"] <= AFFORDABLE else FAILS,
         "minus": chosen["minus_imp"],
         "interval": chosen["minus_imp_interval"],

@@ -1,5 +1,7 @@
 """The suite's figures, from the JSON of its findings alone."""
 
+from dataclasses import replace
+
 from runtime.plots import Series, bar_figure, line_figure
 
 _DENSITY = {"x_label": "density of the prunable weights", "log_x": True, "percent_x": True, "falling_x": True}
@@ -15,6 +17,11 @@ def _line(name, rows, *, key="density", **look):
         high=tuple(row["interval"][1] for row in rows),
         **look,
     )
+
+
+def _bare(name, rows, **look):
+    """Return a line without its interval: among many the bands would cover each other, and the table has them."""
+    return replace(_line(name, rows, **look), low=None, high=None)
 
 
 def _band(name, row, values):
@@ -38,16 +45,16 @@ def backbone_figure(name, found):
 
 def schedule_figure(curves):
     """Return WER against density of every schedule."""
-    lines = [_line(name, rows, is_dashed=name == "constant") for name, rows in curves.items()]
-    return line_figure(lines, title="Schedules", **_DENSITY, **_WER)
+    lines = [_bare(name, rows, is_dashed=name == "constant") for name, rows in curves.items()]
+    return line_figure(lines, title="Schedules", **_DENSITY, **_WER, zero_y=False)
 
 
 def structure_figure(found):
     """Return WER against non-zeros of every structure, dense-small models as marks."""
-    lines = [_line(name, rows, key="num_nonzeros") for name, rows in found["curves"].items()]
-    lines.append(_line("dense-small", found["dense_small"], key="num_nonzeros", is_points=True))
+    lines = [_bare(name, rows, key="num_nonzeros") for name, rows in found["curves"].items()]
+    lines.append(_bare("dense-small", found["dense_small"], key="num_nonzeros", is_points=True))
     axis = {"x_label": "non-zero weights of the whole model", "log_x": True, "falling_x": True}
-    return line_figure(lines, title="Structure", **axis, **_WER)
+    return line_figure(lines, title="Structure", **axis, **_WER, zero_y=False)
 
 
 def noise_figure(found):
@@ -91,4 +98,4 @@ def cost_figure(rows):
         for method in dict.fromkeys(row["method"] for row in rows)
     ]
     axis = {"x_label": "all training, in multiples of one dense training", "log_x": True}
-    return line_figure(lines, title="What a ticket costs to find", **axis, **_WER)
+    return line_figure(lines, title="What a ticket costs to find", **axis, **_WER, zero_y=False)

@@ -2,7 +2,7 @@
 
 from benchmarks.claims.noisy import SNRS_DB
 from benchmarks.claims.registry import BACKBONES, BLOCKS, CONTROLS, SCHEDULES, TARGETS
-from benchmarks.claims.verdict import MARGIN, beats, matches, statement
+from benchmarks.claims.verdict import MARGIN, beats, matches, statement, unmeasured
 
 _PERCENT = "{:.1f} %"
 
@@ -29,14 +29,19 @@ def matching(reader, scale):
     for name in BACKBONES:
         rows = reader.levels(name)
         if not rows:
-            statements.append(statement(f"{name}: a ticket matches dense", None, judge=matches))
+            statements.append(statement(f"{name}: a ticket matches dense", None, judge=matches, is_headline=True))
             continue
         dense, found = rows[0], {split: extreme(rows, split=split) for split in ("test", "dev")}
         chosen, controls = best(rows), reader.controls(name)
         # Where none reaches the bar, the best one shows how far it is off.
         shown = found["test"] or chosen
         statements.append(
-            statement(f"{name}: a ticket matches dense ({percent(shown.density)})", shown.minus(dense), judge=matches)
+            statement(
+                f"{name}: a ticket matches dense ({percent(shown.density)})",
+                shown.minus(dense),
+                judge=matches,
+                is_headline=True,
+            )
         )
         statements.append(
             statement(
@@ -75,7 +80,7 @@ def schedules(reader, scale):
         rows = reader.levels(name) if constant else []
         difference = rows[-1].minus(constant[-1]) if rows else None
         text = f"{name} beats constant at {percent(scale.density(scale.rounds))}"
-        statements.append(statement(text, difference, judge=beats))
+        statements.append(statement(text, difference, judge=beats, is_headline=True))
         if rows:
             curves[name] = [row.to_json(dense=constant[0], constant=constant[row.level]) for row in rows]
     return {"statements": statements, "curves": curves}
@@ -86,15 +91,16 @@ def structures(reader, scale):
     curves, statements = {}, []
     names = {"conformer": "single weights", **{name: name for name in BLOCKS}, "unit": "units"}
     for name, label in names.items():
-        rows = reader.levels(name)
+        rows, is_structured = reader.levels(name), name != "conformer"
         text = f"{label} at the sparsest level"
         if not rows:
-            statements.append(statement(f"{text}: match dense", None, judge=matches))
+            statements.append(statement(f"{text}: match dense", None, judge=matches, is_headline=is_structured))
             continue
         last = rows[-1]
         text = f"{label} at {percent(last.density)}"
         small = reader.dense_small(last, ("conformer", "unit"))
-        statements.append(statement(f"{text}: match dense", last.minus(rows[0]), judge=matches))
+        difference = last.minus(rows[0])
+        statements.append(statement(f"{text}: match dense", difference, judge=matches, is_headline=is_structured))
         statements.append(
             statement(f"{text}: beat a dense model of that size", small and last.minus(small), judge=beats)
         )
@@ -118,7 +124,7 @@ def noises(reader, scale, tests):
     """
     rows = reader.levels("noise") if tests else []
     if not rows:
-        return {"statements": [statement("a ticket beats dense at 5 dB", None, judge=beats)], "rows": []}
+        return {"statements": [unmeasured("the best ticket beats dense at 5 dB", is_headline=True)], "rows": []}
     dense, chosen = rows[0], best(rows)
     statements, found = [], []
     clean = [row for row in (reader.level("conformer", 0), reader.level("conformer", scale.level(5))) if row]
@@ -130,7 +136,8 @@ def noises(reader, scale, tests):
         difference = tests.row(chosen, snr_db=snr_db).minus(reference)
         where = "in clean speech" if snr_db is None else f"at {snr_db:g} dB"
         text = f"the best ticket ({percent(chosen.density)}) beats dense {where}"
-        statements.append(statement(text, difference, judge=beats) | {"snr_db": snr_db})
+        is_headline = snr_db == 5.0
+        statements.append(statement(text, difference, judge=beats, is_headline=is_headline) | {"snr_db": snr_db})
     return {"statements": statements, "rows": found, "best": chosen.label, "sounds": tests.sounds()}
 
 
@@ -147,11 +154,11 @@ def transfers(reader, scale):
             "transferred ticket": reader.level(f"{target}_from_libri_ticket", 0),
         }
         ticket = ways["transferred ticket"]
-        others = {"dense transfer": matches, "own ticket": matches, "dense": matches}
-        for other, judge in others.items():
+        for other in ("dense transfer", "own ticket", "dense"):
             difference = ticket and ways[other] and ticket.minus(ways[other])
             text = f"{target}: the transferred ticket matches {_with_article(other, target)}"
-            statements.append(statement(text, difference, judge=judge))
+            is_headline = other == "dense transfer"
+            statements.append(statement(text, difference, judge=matches, is_headline=is_headline))
         targets[target] = {
             way: row.to_json(dense=ways["dense"], dense_transfer=ways["dense transfer"], own_ticket=ways["own ticket"])
             for way, row in ways.items()

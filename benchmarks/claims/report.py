@@ -42,7 +42,7 @@ _NOTES = {
     "C3": "Blocks keep as many weights as single weights do, level by level; units are fewer, so that their densities "
     "are others: compare over the number of non-zeros.",
     "C4": "Trained with the pack's training sounds at 20, 10, 5 and 0 dB: three copies of each utterance are noisy, "
-    "one is clean, and an epoch draws one of them, so that it costs what a clean epoch costs. Tested with the pack's test "
+    "one is clean, and an epoch draws one of them, so that it costs what a clean one does. Tested with the pack's test "
     "sounds, which no training heard: one draw of sound and place for each utterance, the same at every ratio.",
     "C5": "The source is mini_librispeech in characters, on a processor: 15 epochs dense, then 3 rounds of 52.5 % with "
     "4 epochs each, to 10.7 %. Its dense level 0 and its ticket train on each target for the same number of epochs.",
@@ -141,15 +141,13 @@ def _opening(seeds, is_small):
 
 
 def _verdict_table(found):
-    rows = []
-    for claim, findings in found.items():
-        counts = {}
-        for each in findings["statements"]:
-            counts[each["verdict"]] = counts.get(each["verdict"], 0) + 1
-        rows.append(
-            (claim, TITLES[claim], findings["verdict"], ", ".join(f"{count} {name}" for name, count in counts.items()))
-        )
-    return Table(header=("claim", "", "verdict", "statements"), rows=tuple(rows), num_left=4)
+    rows = tuple(
+        (f"{claim}: {TITLES[claim]}", each["text"], each["verdict"], interval_text(each))
+        for claim, findings in found.items()
+        for each in findings["statements"]
+        if each["is_headline"]
+    )
+    return Table(header=("claim", "measured", "verdict", "WER points, 95 %"), rows=rows, num_left=3)
 
 
 def statement_table(statements):
@@ -167,13 +165,38 @@ def _claim_sections(claim, findings):
         f"{each['experiment']}{' seed ' + str(each['seed']) if each['seed'] else ''} ({each['why']})"
         for each in findings["missing"]
     )
-    text = "\n\n".join(part for part in (_NOTES.get(claim, ""), missing and f"Missing: {missing}.") if part)
+    parts = (_sentence(findings), _NOTES.get(claim, ""), _extremes(findings), missing and f"Missing: {missing}.")
+    text = "\n\n".join(part for part in parts if part)
     if claim == "C4" and "sounds" in findings:
         sounds = findings["sounds"]
         text += f"\n\nSounds: {_sounds(sounds['train'])} for training, {_sounds(sounds['test'])} for tests."
     yield Section(heading=heading, text=text, table=statement_table(findings["statements"]))
     for figure, table in _evidence(claim, findings):
         yield Section(heading=f"{claim}: evidence", figure=figure, table=table)
+
+
+def _sentence(findings):
+    """Return the verdict in a sentence."""
+    found = [each for each in findings["statements"] if each["is_headline"]]
+    counts = {each["verdict"]: 0 for each in found}
+    for each in found:
+        counts[each["verdict"]] += 1
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return f"Verdict: {findings['verdict']}. Of {len(found)} headline statements: {told}."
+
+
+def _extremes(findings):
+    """Return what C1 says of the sparsest tickets that match, or nothing for another claim."""
+    lines = []
+    for name, each in findings.get("backbones", {}).items():
+        on_test = percent(each["extreme"]["density"]) if each["extreme"] else "none"
+        on_dev = percent(each["extreme_on_dev"]) if each["extreme_on_dev"] else "none"
+        chosen = each["best"]
+        lines.append(
+            f"{name}: extreme ticket {on_test} (by the same rule on dev: {on_dev}); best ticket, chosen on dev, "
+            f"{percent(chosen['density'])}, {_minus(chosen, 'dense')} points against dense."
+        )
+    return " ".join(lines)
 
 
 def _sounds(counts):
@@ -185,7 +208,7 @@ def _evidence(claim, findings):
     if claim == "C1":
         for name, each in findings["backbones"].items():
             yield figures.backbone_figure(name, each), row_table(each["rows"] + each["controls"])
-    elif claim == "C2" and findings["curves"]:
+    elif claim == "C2" and len(findings["curves"]) > 1:
         rows = [row for curve in findings["curves"].values() for row in curve]
         yield figures.schedule_figure(findings["curves"]), row_table(rows)
     elif claim == "C3" and findings["curves"]:
@@ -232,7 +255,7 @@ def _shown(value):
 
 
 def _minus(row, name):
-    if row.get(f"minus_{name}") is None:
+    if row.get(f"minus_{name}") is None or row[f"minus_{name}_interval"] == [0, 0]:
         return "-"
     return interval_text({"minus": row[f"minus_{name}"], "interval": row[f"minus_{name}_interval"]})
 

@@ -1,20 +1,27 @@
 """What a measured difference says of a claim: holds, fails, or undecided, by its 95 % interval alone."""
 
 MARGIN = 0.01
-HOLDS, FAILS, UNDECIDED, NOT_MEASURED = "holds", "fails", "undecided", "not measured"
+HOLDS, FAILS, UNDECIDED, MIXED, NOT_MEASURED = "holds", "fails", "undecided", "mixed", "not measured"
 
 
-def statement(text, difference, *, judge):
+def statement(text, difference, *, judge, is_headline=False):
     """Return a claim's statement as JSON.
 
     Args:
         text: what is claimed.
         difference: {"minus", "interval", "seeds"} of `Row.minus`, or None where it was not measured.
         judge: `matches` or `beats`.
+        is_headline: whether the verdict on the claim hangs on it.
     """
     if difference is None:
-        return {"text": text, "verdict": NOT_MEASURED, "minus": None, "interval": None, "seeds": []}
-    return {"text": text, "verdict": judge(*difference["interval"]), **difference}
+        return unmeasured(text, is_headline=is_headline)
+    return {"text": text, "is_headline": is_headline, "verdict": judge(*difference["interval"]), **difference}
+
+
+def unmeasured(text, *, is_headline=False, verdict=NOT_MEASURED):
+    """Return a statement without numbers."""
+    empty = {"minus": None, "interval": None, "seeds": []}
+    return {"text": text, "is_headline": is_headline, "verdict": verdict, **empty}
 
 
 def matches(low, high):
@@ -32,11 +39,11 @@ def beats(low, high):
 
 
 def overall(statements):
-    """Return the verdict on several statements: the one they share, or undecided; those not measured have no say."""
-    found = {each["verdict"] for each in statements} - {NOT_MEASURED}
+    """Return the verdict on a claim: the one its headlines share, else mixed; those not measured have no say."""
+    found = {each["verdict"] for each in statements if each["is_headline"]} - {NOT_MEASURED}
     if not found:
         return NOT_MEASURED
-    return found.pop() if len(found) == 1 else UNDECIDED
+    return found.pop() if len(found) == 1 else MIXED
 
 
 def points(value, *, signed=True):
