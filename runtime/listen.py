@@ -28,7 +28,7 @@ from runtime.source import BLOCK_S
 
 _GATE_HANG_S = 0.5
 # Waking up is most of what an idle microphone costs; see also Source.rest.
-_GATE_BLOCK_S = 0.1
+GATE_BLOCK_S = 0.1
 _EXAMPLES = """\
   lottery-listen                                        letters, digits, commands; Ctrl-C ends
   lottery-listen bundles/an4                            another recogniser
@@ -67,7 +67,7 @@ def _main(argv):
             arguments.device,
             sample_rate_hz=arguments.rate,
             reconnect_s=arguments.reconnect,
-            block_s=_GATE_BLOCK_S if arguments.gate else BLOCK_S,
+            block_s=GATE_BLOCK_S if arguments.gate else BLOCK_S,
         )
     if arguments.jsonl:
         display = JsonLines(out=sys.stdout, status=sys.stderr)

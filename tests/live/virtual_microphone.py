@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-_BLOCK_S = 0.01
+FRAGMENT_S = 0.01
 _MARK_S = 0.1
 _NAME = "vmic"
 _START_S = 20.0
@@ -46,14 +46,16 @@ class VirtualMicrophone:
     Args:
         sample_rate_hz, num_channels: of the device.
         speed: seconds of audio a second of time.
+        fragment_s: seconds of audio that the sound server hands over at once.
     Attributes:
         begin_s: position of the first sample that play() was given; None before.
     """
 
     device = _NAME
 
-    def __init__(self, *, sample_rate_hz=16000, num_channels=1, speed=1.0):
+    def __init__(self, *, sample_rate_hz=16000, num_channels=1, speed=1.0, fragment_s=FRAGMENT_S):
         self.sample_rate_hz, self.num_channels, self._speed = sample_rate_hz, num_channels, speed
+        self._fragment = round(fragment_s * sample_rate_hz)
         self._queue, self._lock = collections.deque(), threading.Lock()
         self._is_plugged, self._is_stopped = False, False
         self._fifo = None
@@ -96,7 +98,7 @@ class VirtualMicrophone:
     def play(self, samples, *, repeats=1):
         """Say float32 (n,), or (n, channels), ±1, at the device's rate, `repeats` times, after what is being said.
 
-        Mono goes to all channels. A length that is no multiple of 10 ms is made one with zeros.
+        Mono goes to all channels. A length that is no multiple of a fragment is made one with zeros.
         """
         samples = np.asarray(samples)
         pcm = np.round(np.clip(samples, -1, 32767 / 32768) * 32768).astype("<i2")
@@ -181,21 +183,21 @@ class VirtualMicrophone:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _feed(self):
-        """Write blocks of 10 ms at the pace of a microphone, whether or not anything is to be said."""
-        block = round(_BLOCK_S * self.sample_rate_hz)
+        """Write fragments at the pace of a microphone, whether or not anything is to be said."""
         start = time.perf_counter()
         self._marks = [(0.0, start)]
         while not self._is_stopped:
             due = (time.perf_counter() - start) * self.sample_rate_hz * self._speed
             while self._num_written < due and not self._is_stopped:
-                self._write(self._next(block))
-                self._num_written += block
+                self._write(self._next())
+                self._num_written += self._fragment
                 if self.position_s - self._marks[-1][0] >= _MARK_S:
                     self._marks.append((self.position_s, time.perf_counter()))
             time.sleep(0.002)
 
-    def _next(self, block):
-        """Return the next (block, channels) int16 samples."""
+    def _next(self):
+        """Return the next fragment, int16 (n, channels)."""
+        block = self._fragment
         with self._lock:
             if not self._queue:
                 self._played.set()
