@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import MissingExtraError
-from runtime.plots import Section, Series, figure_svg, html_report, line_figure, save_png
+from runtime.plots import Section, Series, bar_figure, figure_svg, html_report, line_figure, save_png
 from runtime.table import Table, number
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -153,3 +153,28 @@ def test_table_aligns_names_left_and_numbers_right():
 def test_number():
     assert number(None) == "-"
     assert number(0.12345, scale=1e3, digits=1) == "123.5"
+
+
+def test_points_have_brackets_and_no_line():
+    series = [Series(name="controls", x=(0.1, 0.2), y=(0.3, 0.4), low=(0.2, 0.3), high=(0.5, 0.6), is_points=True)]
+    axes = line_figure(series, title="WER", x_label="density", y_label="WER").axes[0]
+    assert axes.lines[0].get_linestyle() == "None"
+    (brackets,) = axes.collections
+    assert [segment.tolist() for segment in brackets.get_segments()] == [
+        [[0.1, 0.2], [0.1, 0.5]],
+        [[0.2, 0.3], [0.2, 0.6]],
+    ]
+
+
+def test_bars_stand_over_their_groups():
+    series = [
+        Series(name="dense", x=(0, 1), y=(0.3, 0.4), low=(0.2, 0.3), high=(0.5, 0.6)),
+        Series(name="ticket", x=(1,), y=(0.2,)),
+    ]
+    axes = bar_figure(series, groups=("an4", "coffee"), title="Transfer", y_label="WER", percent_y=True).axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [0.3, 0.4, 0.2]
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
+    assert middles == pytest.approx([-0.2, 0.8, 1.2])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["an4", "coffee"]
+    with pytest.raises(ValueError, match="no bars"):
+        bar_figure([], groups=(), title="none", y_label="WER")

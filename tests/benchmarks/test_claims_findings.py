@@ -1,0 +1,202 @@
+"""What the suite concludes, on runs whose numbers a person can add up: 20 words, a few errors."""
+
+import json
+
+import pytest
+
+from benchmarks.claims.affordable import costs
+from benchmarks.claims.experiment import Bench
+from benchmarks.claims.findings import best, extreme, matching, structures, transfers
+from benchmarks.claims.registry import PRIORITY, experiments
+from benchmarks.claims.report import find, page, readme_table, summarise, write_report
+from benchmarks.claims.scores import Reader
+from benchmarks.claims.verdict import beats, matches, overall, statement, unmeasured
+from tests.benchmarks.claims_runs import SMALL, write_ticket
+
+NONE = (0, 0, 0, 0, 0)
+ONE = (1, 1, 1, 1, 1)
+
+
+@pytest.fixture
+def known():
+    return experiments(SMALL)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(runs=tmp_path / "claims", data_dir=tmp_path / "packs")
+
+
+@pytest.fixture
+def reader(bench, known):
+    return Reader(bench, known)
+
+
+@pytest.fixture
+def conformer(bench, known):
+    """A finished search: dense errs five times in 20 words, level 1 ten times, level 2 never."""
+    for level, (test, dev, density) in enumerate(
+        ((ONE, ONE, 1.0), ((2,) * 5, NONE, 0.64), (NONE, (1, 0, 0, 0, 0), 0.41))
+    ):
+        more = {"density": density, "num_nonzeros": round(1000 * density), "dev": dev}
+        write_ticket(bench, known["conformer"], f"level_{level:02d}", test=test, **more)
+
+
+@pytest.mark.usefixtures("conformer")
+def test_rows_say_what_the_tickets_say(reader):
+    dense, first, second = reader.levels("conformer")
+    assert [row.wer for row in (dense, first, second)] == [0.25, 0.5, 0.0]
+    # Every utterance differs by the same, so that no draw of utterances can differ: the interval is the difference.
+    assert second.minus(dense) == {"minus": -0.25, "interval": [-0.25, -0.25], "seeds": [0]}
+    assert [row.cost for row in (dense, first, second)] == [1.0, 1.5, 2.0]
+    assert second.to_json(dense=dense)["minus_dense"] == -0.25
+    assert second.label == "conformer/level_02"
+
+
+@pytest.mark.usefixtures("conformer")
+def test_extreme_is_by_the_rule_and_best_is_by_dev(reader):
+    rows = reader.levels("conformer")
+    assert extreme(rows, split="test").level == 2
+    assert extreme(rows[:2], split="test") is None
+    assert extreme(rows, split="dev").level == 2
+    assert best(rows).level == 1
+
+
+@pytest.mark.usefixtures("conformer")
+def test_seeds_are_pooled_and_compared_with_their_own_dense(bench, known):
+    for level, test in enumerate(((2, 2, 2, 2, 2), ONE, ONE)):
+        write_ticket(bench, known["conformer"], f"level_{level:02d}", test=test, density=0.5**level, seed=1)
+    reader = Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(0, 1)), known)
+    dense, _, second = reader.levels("conformer")
+    assert dense.wer == pytest.approx((5 + 10) / 40)
+    assert second.wer == pytest.approx((0 + 5) / 40)
+    assert second.minus(dense)["minus"] == pytest.approx(-0.25)
+    assert second.minus(dense)["seeds"] == [0, 1]
+
+
+@pytest.mark.usefixtures("conformer")
+def test_a_seed_that_is_missing_leaves_the_experiment_out(bench, known):
+    reader = Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(0, 1)), known)
+    assert reader.levels("conformer") == []
+    assert reader.unfinished(["conformer"]) == [("conformer", 1, "0 of 3 trainings finished")]
+
+
+@pytest.mark.usefixtures("conformer")
+def test_controls_cost_what_they_needed(bench, known, reader):
+    write_ticket(bench, known["conformer"], "controls/dense-small_02", test=ONE, num_nonzeros=400)
+    write_ticket(bench, known["conformer"], "controls/no-rewinding_02", test=ONE, epochs=5)
+    write_ticket(bench, known["conformer"], "controls/random-pruning_02", test=ONE, epochs=10)
+    rows = {row.name: row.cost for row in reader.controls("conformer")}
+    assert rows == {"dense-small": 1.0, "no-rewinding": 1.5 + 0.5, "random-pruning": 1.0 + 1.0}
+    found = matching(reader, SMALL)
+    by_text = {each["text"]: each for each in found["statements"]}
+    assert by_text["conformer: the ticket of 41.0 % beats dense-small"]["minus"] == -0.25
+    assert by_text["conformer: the ticket of 41.0 % beats dense-small"]["verdict"] == "holds"
+    assert by_text["conformer: the ticket of 41.0 % beats random-ticket"]["verdict"] == "not measured"
+
+
+@pytest.mark.usefixtures("conformer")
+def test_dense_small_is_one_of_equal_non_zeros(bench, known, reader):
+    write_ticket(bench, known["conformer"], "controls/dense-small_02", test=ONE, num_nonzeros=429)
+    last = reader.levels("conformer")[-1]
+    assert last.num_nonzeros == 410
+    assert reader.dense_small(last, ("conformer", "unit")).num_nonzeros == 429
+    assert reader.dense_small(reader.levels("conformer")[1], ("conformer", "unit")) is None
+    for level, test in enumerate((ONE, ONE, NONE)):
+        more = {"density": 0.64**level, "num_nonzeros": round(1000 * 0.64**level)}
+        write_ticket(bench, known["block1x4"], f"level_{level:02d}", test=test, **more)
+    found = {each["text"]: each["minus"] for each in structures(reader, SMALL)["statements"]}
+    assert found["block1x4 at 41.0 %: match dense"] == -0.25
+    assert found["block1x4 at 41.0 %: beat a dense model of that size"] == -0.25
+
+
+@pytest.mark.usefixtures("conformer")
+def test_transfer_is_against_dense_transfer(bench, known, reader):
+    write_ticket(bench, known["an4_from_libri_dense"], "level_00", test=(2,) * 5)
+    write_ticket(bench, known["an4_from_libri_ticket"], "level_00", test=ONE)
+    ways = transfers(reader, SMALL)["targets"]["an4"]
+    assert ways["transferred ticket"]["minus_dense_transfer"] == -0.25
+    assert ways["transferred ticket"]["minus_own_ticket"] == 0.25
+    assert ways["transferred ticket"]["minus_dense"] == 0
+
+
+@pytest.mark.usefixtures("conformer")
+def test_the_cheapest_search_is_one_that_reaches_the_papers(bench, known, reader):
+    for level, test in enumerate((ONE, ONE, ONE)):
+        write_ticket(bench, known["imp"], f"level_{level:02d}", test=test, density=0.64**level)
+    write_ticket(bench, known["gradual_10"], "level_08", test=(2,) * 5, density=0.41, epochs=10)
+    found = costs(reader, SMALL)
+    rows = {row["method"]: row for row in found["rows"] if row["at"] == "10"}
+    assert {name: row["reaches_imp"] for name, row in rows.items()} == {
+        "imp": True,
+        "learning_rate": True,
+        "gradual": False,
+    }
+    assert rows["gradual"]["cost"] == 1.0
+    assert rows["gradual"]["minus_imp"] == 0.25
+    assert found["cheapest"]["10"]["method"] == "learning_rate"
+    assert found["cheapest"]["10"]["cost"] == 2.0
+
+
+def test_verdicts():
+    assert matches(-0.03, 0.01) == "holds"
+    assert matches(0.002, 0.03) == "fails"
+    assert matches(-0.01, 0.02) == "undecided"
+    assert beats(-0.03, -0.001) == "holds"
+    assert beats(0.001, 0.03) == "fails"
+    assert beats(-0.02, 0.0) == "undecided"
+    parts = {"minus": -0.1, "interval": [-0.2, -0.1], "seeds": [0]}
+    good = statement("a", parts, judge=beats, is_headline=True)
+    assert overall([good, unmeasured("b", is_headline=True)]) == "holds"
+    assert overall([good, unmeasured("b", is_headline=True, verdict="fails")]) == "mixed"
+    assert overall([unmeasured("b", is_headline=True), good | {"is_headline": False}]) == "not measured"
+
+
+def test_without_runs_everything_is_null_and_named(reader, bench, tmp_path):
+    found = find(reader, SMALL, tests=None)
+    summary = summarise(found)
+    assert list(summary) == [
+        "conformer_extreme_density",
+        "cnn_lstm_extreme_density",
+        "rnnt_extreme_density",
+        "conformer_best_minus_dense_wer",
+        "block1x4_at_5pct_minus_dense_wer",
+        "noise_5db_ticket_minus_dense_wer",
+        "transfer_an4_ticket_minus_dense_wer",
+        "ticket_minus_dense_small_wer_at_10pct",
+        "search_cost_multiples_at_10pct",
+    ]
+    assert set(summary.values()) == {None}
+    named = {each["experiment"] for findings in found.values() for each in findings["missing"]}
+    assert named == set(PRIORITY)
+    assert {findings["verdict"] for findings in found.values()} == {"not measured"}
+    assert "conformer" in page(found, seeds=(0,))
+
+
+@pytest.mark.usefixtures("conformer")
+def test_result_files_and_the_readme_table(reader, bench, tmp_path):
+    found = find(reader, SMALL, tests=None)
+    path = write_report(found, bench=bench, scale=SMALL, folder=tmp_path / "results")
+    assert sorted(each.name for each in path.parent.iterdir()) == [
+        "c1.json", "c2.json", "c3.json", "c4.json", "c5.json", "cost.json", "report.html", "summary.json",
+    ]  # fmt: skip
+    summary = json.loads((path.parent / "summary.json").read_text())
+    assert summary["summary"]["conformer_extreme_density"] == 0.41
+    assert summary["summary"]["conformer_best_minus_dense_wer"] == 0.25
+    assert summary["summary"]["search_cost_multiples_at_10pct"] is None
+    row = json.loads((path.parent / "c1.json").read_text())["backbones"]["conformer"]["rows"][2]
+    assert (row["wer"], row["minus_dense_interval"], row["seeds"]) == (0.0, [-0.25, -0.25], [0])
+    text = path.read_text()
+    assert "a quick run" not in text
+    assert "imp (0 of 3 trainings finished)" in text
+    table = readme_table(found)
+    assert table.startswith("<!-- claims -->\n| claim |")
+    assert "| C1 | conformer: a ticket matches dense (41.0 %) | holds | -25.0 [-25.0, -25.0] |" in table
+    assert "not measured" not in table
+
+
+@pytest.mark.usefixtures("conformer")
+def test_an_unfinished_search_gives_no_number(bench, known, reader):
+    (bench.runs / "conformer" / "level_01" / "ticket.json").unlink()
+    summary = summarise(find(reader, SMALL, tests=None))
+    assert set(summary.values()) == {None}
