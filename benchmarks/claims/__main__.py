@@ -8,6 +8,7 @@ r"""Audio Lottery's claims, measured on real recordings: trains, resumes, analys
 Writes benchmarks/results/claims/: one JSON a claim, summary.json, report.html. docs/claims.md says more.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def _parse(argv):
     parser.add_argument("--adopt", action="append", default=[], metavar="NAME=RUN",
                         help="take an experiment's level 0 from a run elsewhere")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the experiments and what is left; train nothing")
+    parser.add_argument("--commands", action="store_true", help="print the commands that are left; train nothing")
     parser.add_argument("--report-only", action="store_true", help="write the results of what has finished")
     parser.add_argument("--markdown", action="store_true", help="print the README's table too")
     parser.add_argument("--results", type=Path, metavar="DIR",
@@ -147,7 +149,15 @@ def _main(argv):
     tasks = make_tasks(bench, chosen)
     if arguments.list:
         print(list_table(bench, tasks).text())
-        return
+        return 0
+    if arguments.commands:
+        left = [task for task in tasks if not bench.is_finished(task.experiment, seed=task.seed)]
+        print(
+            "\n".join(
+                shlex.join(["lottery-train", *bench.command(task.experiment, seed=task.seed)[3:]]) for task in left
+            )
+        )
+        return 0
     unfinished = {}
     if not arguments.report_only:
         unfinished = Runner(bench, workers=arguments.workers).run(tasks)

@@ -49,11 +49,11 @@ def write_packs(folder, *, data_dir):
             (folder / name).mkdir(parents=True, exist_ok=True)
             share = list(itertools.islice(short, first, first + _COUNTS[split]))
             write_manifest(folder / name / f"{split}.jsonl", utterances=share)
-    _write_noise(folder / "noise")
+    write_noise(folder / "noise")
     return folder
 
 
-def _write_noise(folder):
+def write_noise(folder):
     """Write two seconds of white noise for training, and of brown noise for tests."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)

@@ -9,8 +9,13 @@ from lottery_train.models.build import build_model, dense_config
 from lottery_train.pruning import make_schedule, prunable_names
 from lottery_train.tokenization import vocabulary_size
 
-# Backbone's experiment -> preset.
-BACKBONES = {"conformer": "an4-unstructured", "cnn_lstm": "an4-cnn-lstm", "rnnt": "an4-rnnt"}
+# Backbone's experiment -> preset and further settings. The transducer's encoder starts from the dense CTC model.
+BACKBONES = {
+    "conformer": ("an4-unstructured",),
+    "cnn_lstm": ("an4-cnn-lstm",),
+    "rnnt": ("an4-rnnt", "--epochs", "40", "--set", "train.num_evaluations=20"),
+}
+STARTS = {"rnnt": ("conformer", 0)}
 # Experiment -> granularity, at the non-zeros of single weights.
 BLOCKS = {"block1x4": "block:1x4", "block4x4": "block:4x4"}
 # Experiment -> settings that decide what leaves first.
@@ -29,12 +34,12 @@ TARGETS = {
 CONTROLS = ("random-pruning", "random-ticket", "no-rewinding")
 RATE = 0.36
 PRIORITY = (
-    "conformer", "cnn_lstm", "rnnt", "block1x4", "conformer_dense_small", "conformer_controls", "conformer_longer",
-    "noise", "libri", "an4_from_libri_dense", "an4_from_libri_ticket", "gradual_10", "block4x4", "lamp",
-    "earlybird_10", "unit", "unit_dense_small", "cnn_lstm_controls", "cnn_lstm_longer", "rnnt_controls",
-    "rnnt_longer", "distilled", "gradual_10_distilled", "decaying", "layerwise", "layerwise_modules", "coffee",
-    "coffee_from_libri_dense", "coffee_from_libri_ticket", "asterisk", "asterisk_from_libri_dense",
-    "asterisk_from_libri_ticket", "gradual_4", "gradual_16", "earlybird_4", "earlybird_16", "imp",
+    "conformer", "cnn_lstm", "rnnt", "block1x4", "conformer_dense_small", "noise", "libri", "an4_from_libri_dense",
+    "an4_from_libri_ticket", "gradual_10", "earlybird_10", "conformer_longer", "lamp", "conformer_controls",
+    "block4x4", "unit", "unit_dense_small", "cnn_lstm_longer", "cnn_lstm_controls", "decaying", "layerwise",
+    "layerwise_modules", "distilled", "gradual_10_distilled", "imp", "rnnt_longer", "rnnt_controls", "gradual_4",
+    "gradual_16", "earlybird_4", "earlybird_16", "coffee", "coffee_from_libri_dense", "coffee_from_libri_ticket",
+    "asterisk", "asterisk_from_libri_dense", "asterisk_from_libri_ticket",
 )  # fmt: skip
 # The source of the transfer on a processor: few rounds, larger ones, to the density of level 5 of the others.
 SOURCE_RATE, SOURCE_ROUNDS = 0.525, 3
@@ -102,7 +107,7 @@ def _an4(scale, preset, *more):
 
 
 def _backbone(scale, name):
-    return _an4(scale, BACKBONES[name])
+    return _an4(scale, *BACKBONES[name])
 
 
 def _controls(scale, folder, names, *, label, levels=(5,), arguments=None, claims=("C1",)):
@@ -112,6 +117,7 @@ def _controls(scale, folder, names, *, label, levels=(5,), arguments=None, claim
         claims=claims,
         folder=folder,
         arguments=arguments or _backbone(scale, folder),
+        init_from=STARTS.get(folder),
         controls=tuple(sorted({scale.level(level) for level in levels})),
         control_names=names,
     )
@@ -120,7 +126,7 @@ def _controls(scale, folder, names, *, label, levels=(5,), arguments=None, claim
 def _searches(scale):
     for name in BACKBONES:
         claims = ("C1", "C2", "C3", "C4", "C5", "cost") if name == "conformer" else ("C1",)
-        yield Experiment(name=name, claims=claims, arguments=_backbone(scale, name))
+        yield Experiment(name=name, claims=claims, arguments=_backbone(scale, name), init_from=STARTS.get(name))
     for name, granularity in BLOCKS.items():
         arguments = _an4(scale, "an4-unstructured", "--granularity", granularity)
         yield Experiment(name=name, claims=("C3",), arguments=arguments, dense_from="conformer")
