@@ -1,7 +1,7 @@
 """The claims themselves: which rows each compares, and what follows, as plain JSON; the report adds nothing to it."""
 
 from benchmarks.claims.noisy import SNRS_DB
-from benchmarks.claims.registry import BACKBONES, BLOCKS, CONTROLS, SCHEDULES, TARGETS
+from benchmarks.claims.registry import BACKBONES, BLOCKS, SCHEDULES, TARGETS
 from benchmarks.claims.verdict import MARGIN, beats, matches, statement, unmeasured
 
 _PERCENT = "{:.1f} %"
@@ -49,7 +49,7 @@ def matching(reader, scale):
             )
         )
         ticket = reader.level(name, scale.level(5))
-        for control in ("dense-small", *CONTROLS, "dense-longer"):
+        for control in reader.control_names(name):
             other = reader.control(name, control, level=scale.level(5))
             text = f"{name}: the ticket of {percent(ticket.density)} beats {control}"
             statements.append(statement(text, other and ticket.minus(other), judge=beats))

@@ -32,11 +32,8 @@ TARGETS = {
     "asterisk": ("asterisk_en", 50, 6, 30),
 }
 CONTROLS = ("random-pruning", "random-ticket", "no-rewinding")
-# A transducer from drawn weights was still on its blank plateau after 20 epochs: its encoder starts from the Conformer's
-# dense ticket, and the controls that would draw their weights say nothing beside it.
-STARTS = {"rnnt": ("conformer", 0)}
-LENGTHS = {"rnnt": ("--epochs", "40", "--set", "train.num_evaluations=20")}
-DRAWN_CONTROLS = ("dense-small", "random-ticket")
+# What draws its weights says nothing beside a search that did not: a transducer that did was silent after 20 epochs.
+_DRAWN_CONTROLS = ("dense-small", "random-ticket")
 RATE = 0.36
 PRIORITY = (
     "conformer", "cnn_lstm", "rnnt", "block1x4", "conformer_dense_small", "noise", "libri", "an4_from_libri_dense",
@@ -123,7 +120,6 @@ def _controls(scale, folder, names, *, label, levels=(5,), arguments=None, claim
         folder=folder,
         arguments=arguments or _backbone(scale, folder),
         init_from=STARTS.get(folder),
-        init_from=STARTS.get(folder),
         controls=tuple(sorted({scale.level(level) for level in levels})),
         control_names=names,
     )
@@ -150,7 +146,7 @@ def _control_sets(scale):
     for name in BACKBONES:
         names = CONTROLS if name == "conformer" else ("dense-small", *CONTROLS)
         if name in STARTS:
-            names = tuple(control for control in names if control not in DRAWN_CONTROLS)
+            names = tuple(control for control in names if control not in _DRAWN_CONTROLS)
         yield _controls(scale, name, names, label="controls")
         yield _controls(scale, name, ("dense-longer",), label="longer")
 

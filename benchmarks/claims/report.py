@@ -38,6 +38,9 @@ The interval speaks of these models on other utterances; another seed is another
 Rounds are fewer and larger than the paper's (36 % a round, 7 rounds to 4.4 %), and all but "imp" rewind the learning \
 rate instead of the weights: 12 epochs a level after 70 dense ones."""
 _NOTES = {
+    "C1": "The transducer's encoder starts from the Conformer's dense ticket and trains 40 epochs (from drawn weights "
+    "it was still silent after 20); controls that draw their weights are left out beside it. Costs are in multiples of "
+    "each backbone's own dense training.",
     "C2": "All schedules end at the same density after as many rounds; their rates were solved for that.",
     "C3": "Blocks keep as many weights as single weights do, level by level; units are fewer, so that their densities "
     "are others: compare over the number of non-zeros.",

@@ -149,6 +149,11 @@ class Reader:
         rows = [self._row(self.experiments[folder], f"controls/{name}") for name in dict.fromkeys(paths)]
         return [row for row in rows if row is not None]
 
+    def control_names(self, folder):
+        """Return the controls that the suite sets beside a search, in its order."""
+        beside = (each.control_names for each in self.experiments.values() if each.folder == folder)
+        return list(dict.fromkeys(name for names in beside for name in names))
+
     def control(self, folder, name, *, level):
         """Return the Row of one control, or None."""
         return self._row(self.experiments[folder], f"controls/{name}_{level:02d}")
