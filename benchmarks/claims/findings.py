@@ -2,6 +2,7 @@
 
 from benchmarks.claims.noisy import SNRS_DB
 from benchmarks.claims.registry import BACKBONES, BLOCKS, SCHEDULES, TARGETS
+from benchmarks.claims.scores import of_equal_size
 from benchmarks.claims.verdict import MARGIN, beats, matches, statement, unmeasured
 
 _PERCENT = "{:.1f} %"
@@ -89,30 +90,38 @@ def schedules(reader, scale):
 def structures(reader, scale):
     """C3: single weights, blocks and units at equal non-zeros, each against a dense model of that size."""
     curves, statements = {}, []
-    names = {"conformer": "single weights", **{name: name for name in BLOCKS}, "unit": "units"}
-    for name, label in names.items():
-        rows, is_structured = reader.levels(name), name != "conformer"
-        text = f"{label} at the sparsest level"
-        if not rows:
-            statements.append(statement(f"{text}: match dense", None, judge=matches, is_headline=is_structured))
-            continue
-        last = rows[-1]
-        text = f"{label} at {percent(last.density)}"
-        small = reader.dense_small(last, ("conformer", "unit"))
-        difference = last.minus(rows[0])
-        statements.append(statement(f"{text}: match dense", difference, judge=matches, is_headline=is_structured))
-        statements.append(
-            statement(f"{text}: beat a dense model of that size", small and last.minus(small), judge=beats)
-        )
-        curves[name] = [
-            row.to_json(dense=rows[0], dense_small=reader.dense_small(row, ("conformer", "unit"))) for row in rows
-        ]
-    rows = reader.levels("conformer")
+    weights = reader.levels("conformer")
     small = [row for folder in ("conformer", "unit") for row in reader.controls(folder) if row.name == "dense-small"]
+    for name, label in {"conformer": "single weights", **{name: name for name in BLOCKS}, "unit": "units"}.items():
+        rows, is_structured = reader.levels(name), name != "conformer"
+        if not rows:
+            statements.append(unmeasured(f"{label} at the sparsest level: match dense", is_headline=is_structured))
+            continue
+        # Units end denser than the others: where they have as many non-zeros as single weights is compared, too.
+        equal = [row for row in rows[1:-1] if of_equal_size(row, weights)]
+        near = rows[scale.level(5)] if name != "unit" else equal[-1] if equal else None
+        for row in dict.fromkeys((near, rows[-1])) if near else rows[-1:]:
+            others = {"dense": rows[0], "a dense model of that size": of_equal_size(row, small)}
+            if is_structured:
+                others["single weights"] = of_equal_size(row, weights)
+            for what, other in others.items():
+                judge = beats if what.startswith("a dense") else matches
+                statements.append(
+                    statement(
+                        f"{label} at {percent(row.density)}: {'beat' if judge is beats else 'match'} {what}",
+                        other and row.minus(other),
+                        judge=judge,
+                        is_headline=is_structured and what == "dense",
+                    )
+                )
+        curves[name] = [
+            row.to_json(dense=rows[0], dense_small=of_equal_size(row, small), weights=of_equal_size(row, weights))
+            for row in rows
+        ]
     return {
         "statements": statements,
         "curves": curves,
-        "dense_small": [row.to_json(dense=rows[0] if rows else None) for row in small],
+        "dense_small": [row.to_json(dense=weights[0] if weights else None) for row in small],
     }
 
 

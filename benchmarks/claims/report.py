@@ -184,8 +184,8 @@ def _sentence(findings):
     counts = {each["verdict"]: 0 for each in found}
     for each in found:
         counts[each["verdict"]] += 1
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return f"Verdict: {findings['verdict']}. Of {len(found)} headline statements: {told}."
+    told = ", ".join(f"{verdict} {count}" for verdict, count in counts.items())
+    return f"Verdict: {findings['verdict']} (headline statements: {told})."
 
 
 def _extremes(findings):
@@ -216,7 +216,10 @@ def _evidence(claim, findings):
         yield figures.schedule_figure(findings["curves"]), row_table(rows)
     elif claim == "C3" and findings["curves"]:
         rows = [row for curve in findings["curves"].values() for row in curve]
-        yield figures.structure_figure(findings), row_table(rows + findings["dense_small"])
+        yield (
+            figures.structure_figure(findings),
+            row_table(rows + findings["dense_small"], versus=("dense_small", "weights")),
+        )
     elif claim == "C4" and findings["rows"]:
         yield figures.noise_figure(findings), row_table(findings["rows"], first=("snr_db", "SNR dB"))
     elif claim == "C5" and any(findings["targets"].values()):
@@ -224,28 +227,28 @@ def _evidence(claim, findings):
                 for way, row in ways.items()]  # fmt: skip
         yield (
             figures.transfer_figure(findings["targets"]),
-            row_table(rows, first=("way", "way"), versus="dense_transfer"),
+            row_table(rows, first=("way", "way"), versus=("dense_transfer", "own_ticket")),
         )
     elif claim == "cost" and findings["rows"]:
         rows = [{**row, "what": METHODS[row["method"]]} for row in findings["rows"]]
-        yield figures.cost_figure(findings["rows"]), row_table(rows, first=("what", "method"), versus="imp")
+        yield figures.cost_figure(findings["rows"]), row_table(rows, first=("what", "method"), versus=("imp",))
 
 
-def row_table(rows, *, first=None, versus=None):
+def row_table(rows, *, first=None, versus=()):
     """Return the Table of JSON rows.
 
     Args:
         first: (key, heading) of a column put in front, or None.
-        versus: what else each row is compared with, beside dense: key without `minus_`, or None.
+        versus: what else each row is compared with, beside dense: keys without `minus_`.
     """
     header = ["ticket", "density", "non-zeros", "test WER %", "95 %", "minus dense"]
-    header += [*([f"minus {versus.replace('_', ' ')}"] if versus else []), "dev WER %", "epochs", "cost", "seeds"]
+    header += [*(f"minus {name.replace('_', ' ')}" for name in versus), "dev WER %", "epochs", "cost", "seeds"]
     cells = []
     for row in rows:
         low, high = row["interval"]
         line = [row["ticket"], percent(row["density"]), str(row["num_nonzeros"]), points(row["wer"], signed=False)]
         line += [f"[{points(low, signed=False)}, {points(high, signed=False)}]", _minus(row, "dense")]
-        line += [_minus(row, versus)] if versus else []
+        line += [_minus(row, name) for name in versus]
         line += [points(row["dev_wer"], signed=False), number(row["epochs"], digits=0), number(row["cost"])]
         line += [", ".join(map(str, row["seeds"]))]
         cells.append(tuple([_shown(row[first[0]])] * bool(first) + line if first else line))

@@ -17,7 +17,7 @@ _PARENTS = {
 EQUAL_SHARE = 0.05
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Row:
     """A ticket or a control, once for every seed.
 
@@ -90,6 +90,12 @@ class Row:
         return row
 
 
+def of_equal_size(row, others):
+    """Return the Row among others with as many non-zeros as a row, to 5 %, the nearest; or None."""
+    fitting = [other for other in others if abs(other.num_nonzeros / row.num_nonzeros - 1) <= EQUAL_SHARE]
+    return min(fitting, key=lambda other: abs(other.num_nonzeros - row.num_nonzeros), default=None)
+
+
 class Reader:
     """Rows of the experiments of a bench; what is not finished, or was made with other settings, is not there.
 
@@ -157,12 +163,6 @@ class Reader:
     def control(self, folder, name, *, level):
         """Return the Row of one control, or None."""
         return self._row(self.experiments[folder], f"controls/{name}_{level:02d}")
-
-    def dense_small(self, row, folders):
-        """Return the dense-small control with as many weights as a row has non-zeros, to 5 %, or None."""
-        found = [control for folder in folders for control in self.controls(folder) if control.name == "dense-small"]
-        fitting = [other for other in found if abs(other.num_nonzeros / row.num_nonzeros - 1) <= EQUAL_SHARE]
-        return min(fitting, key=lambda other: abs(other.num_nonzeros - row.num_nonzeros), default=None)
 
     def _row(self, experiment, ticket):
         """Return the Row of a ticket below a run directory, over the seeds that finished it, or None."""

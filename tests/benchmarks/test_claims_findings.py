@@ -9,7 +9,7 @@ from benchmarks.claims.experiment import Bench
 from benchmarks.claims.findings import best, extreme, matching, structures, transfers
 from benchmarks.claims.registry import PRIORITY, experiments
 from benchmarks.claims.report import find, page, readme_table, summarise, write_report
-from benchmarks.claims.scores import Reader
+from benchmarks.claims.scores import Reader, of_equal_size
 from benchmarks.claims.verdict import beats, matches, overall, statement, unmeasured
 from tests.benchmarks.claims_runs import SMALL, write_ticket
 
@@ -100,13 +100,15 @@ def test_dense_small_is_one_of_equal_non_zeros(bench, known, reader):
     write_ticket(bench, known["conformer"], "controls/dense-small_02", test=ONE, num_nonzeros=429)
     last = reader.levels("conformer")[-1]
     assert last.num_nonzeros == 410
-    assert reader.dense_small(last, ("conformer", "unit")).num_nonzeros == 429
-    assert reader.dense_small(reader.levels("conformer")[1], ("conformer", "unit")) is None
+    small = reader.controls("conformer")
+    assert of_equal_size(last, small).num_nonzeros == 429
+    assert of_equal_size(reader.levels("conformer")[1], small) is None
     for level, test in enumerate((ONE, ONE, NONE)):
         more = {"density": 0.64**level, "num_nonzeros": round(1000 * 0.64**level)}
         write_ticket(bench, known["block1x4"], f"level_{level:02d}", test=test, **more)
     found = {each["text"]: each["minus"] for each in structures(reader, SMALL)["statements"]}
     assert found["block1x4 at 41.0 %: match dense"] == -0.25
+    assert found["block1x4 at 41.0 %: match single weights"] == 0
     assert found["block1x4 at 41.0 %: beat a dense model of that size"] == -0.25
 
 
