@@ -267,12 +267,12 @@ def _minus(row, name):
 
 
 def readme_table(found):
-    """Return the Markdown table for the README, between its markers."""
+    """Return the README's table in Markdown, between its markers: the headlines that were measured."""
     rows = tuple(
         (claim, each["text"], each["verdict"], interval_text(each))
         for claim, findings in found.items()
         for each in findings["statements"]
-        if each["verdict"] != NOT_MEASURED
+        if each["is_headline"] and each["verdict"] != NOT_MEASURED
     )
     table = Table(header=("claim", "statement", "verdict", "WER points, 95 %"), rows=rows).markdown()
     return f"<!-- claims -->\n{table}\n<!-- /claims -->"
