@@ -48,7 +48,8 @@ _NOTES = {
     "one is clean, and an epoch draws one of them, so that it costs what a clean one does. Tested with the pack's test "
     "sounds, which no training heard: one draw of sound and place for each utterance, the same at every ratio.",
     "C5": "The source is mini_librispeech in characters, on a processor: 15 epochs dense, then 3 rounds of 52.5 % with "
-    "4 epochs each, to 10.7 %. Its dense level 0 and its ticket train on each target for the same number of epochs.",
+    "4 epochs each, to 10.7 %. Its dense level 0 and its ticket train on each target for the same number of epochs. "
+    "Costs are in multiples of the first training on the target, the source's not counted.",
     "cost": "Trainings in multiples of the dense one, all that came before included; a distilled step counts 4/3. An "
     "epoch of a sparse model counts as one of the dense model.",
 }
@@ -203,7 +204,9 @@ def _extremes(findings):
 
 
 def _sounds(counts):
-    return f"{counts['used']} of {counts['all']} (the others cannot be decoded by this libsndfile)"
+    if counts["used"] == counts["all"]:
+        return f"all {counts['all']}"
+    return f"{counts['used']} of {counts['all']} (this libsndfile does not decode the others, which are left out)"
 
 
 def _evidence(claim, findings):
