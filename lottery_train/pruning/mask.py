@@ -195,7 +195,7 @@ class Mask(MutableMapping):
             return _unpack(header, packed)
         except OSError as error:
             raise TicketError(f"{path}: cannot read the mask: {error.strerror or error}") from error
-        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TicketError(
                 f"{path}: not a mask of version {_VERSION}: {error}",
                 hint="run lottery-train again to rebuild this level",
@@ -203,7 +203,7 @@ class Mask(MutableMapping):
 
 
 def _unpack(header, packed):
-    """Return the Mask described by the JSON header; ValueError, KeyError or TypeError say what is wrong."""
+    """Return the Mask of a JSON header; ValueError, KeyError, TypeError or RuntimeError say what is wrong."""
     if header["version"] != _VERSION:
         raise ValueError(f"version is {header['version']!r}")
     shapes = dict(header["shapes"])

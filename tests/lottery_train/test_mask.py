@@ -146,6 +146,7 @@ def test_the_hand_written_file_loads(tmp_path):
         {"shapes": [["w", [3.0, 3]]]},
         {"shapes": [["w", [True, 9]]]},
         {"shapes": [["w", [0, 10**30]]], "tensors": {"w": np.zeros(0, dtype=np.uint8)}},
+        {"shapes": [["w", [0, 2**63 - 1, 4]]], "tensors": {"w": np.zeros(0, dtype=np.uint8)}},
         {"shapes": [["w", 9]]},
         {"shapes": [["w", [3, 3]], ["w", [3, 3]]]},
         {"shapes": [["v", [3, 3]]]},
@@ -174,7 +175,8 @@ def test_broken_and_missing_files_are_refused_by_name(mask, tmp_path):
     mask.save(path)
     whole = path.read_bytes()
     foreign = safetensors.numpy.save({"w": np.zeros(3, dtype=np.float32)})
-    for broken in (whole[:-1], whole[:20], b"", b"not safetensors", foreign):
+    deep = safetensors.numpy.save({}, metadata={"lottery_mask": "[" * 100_000})
+    for broken in (whole[:-1], whole[:20], b"", b"not safetensors", foreign, deep):
         path.write_bytes(broken)
         with pytest.raises(TicketError, match=r"mask\.safetensors: not a mask"):
             Mask.load(path)
