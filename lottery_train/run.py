@@ -97,18 +97,20 @@ def open_run(out, *, config, data_dir=None, process):
     run = Run(
         config=config, out=Path(out), speech=speech, process=process, metrics=Metrics(out, is_writer=process.is_first)
     )
-    if is_ticket(run.level_folder(0)):
-        _require_same_data(run, load_ticket(run.level_folder(0)))
+    # Any will do: they are all of the same data, and a method of one training may have no level 0.
+    finished = next((path.parent for path in sorted(run.out.glob("level_*/ticket.json"))), None)
+    if finished is not None:
+        _require_same_data(run, load_ticket(finished))
     return run
 
 
-def _require_same_data(run, dense):
-    """Refuse a dense ticket of other recordings or other tokens than the run's."""
-    if dense.tokenizer != run.speech.tokenizer:
-        raise ConfigError(f"{dense.folder}: its tokens are not those of {run.out}", hint="train level 0 here")
-    if dense.record["data_fingerprint"] != run.speech.train.fingerprint:
+def _require_same_data(run, ticket):
+    """Refuse a ticket of other recordings or other tokens than the run's."""
+    if ticket.tokenizer != run.speech.tokenizer:
+        raise ConfigError(f"{ticket.folder}: its tokens are not those of {run.out}", hint="train level 0 here")
+    if ticket.record["data_fingerprint"] != run.speech.train.fingerprint:
         raise ConfigError(
-            f"{dense.folder}: was trained on other data than the corpus is now (fingerprints differ)",
+            f"{ticket.folder}: was trained on other data than the corpus is now (fingerprints differ)",
             hint="choose another --out for the new data",
         )
 
@@ -125,6 +127,8 @@ def reuse_dense(run, source):
         TicketError: the other run has no finished level 0, or was made with other settings.
     """
     source = Path(source)
+    if not is_ticket(source / "level_00"):
+        raise TicketError(f"{source}: has no finished level 0", hint="name a run that has one, or train it here")
     _require_same_data(run, load_ticket(source / "level_00"))
     found = RunConfig.from_json(read_json(source / "config.json"))
     if not _same_dense(found, run.config):
@@ -133,6 +137,11 @@ def reuse_dense(run, source):
     needs_point = run.config.search.rewind in ("init", "step") and not run.config.search.is_one_training
     if needs_point and rewinds[0] != rewinds[1]:
         raise TicketError(f"{source}: its rewind point is another one", hint="train level 0 here")
+    if needs_point and found.search.is_one_training:
+        raise TicketError(
+            f"{source}: method {found.search.method} keeps no rewind point",
+            hint="train level 0 here, or choose a --rewind that needs none: learning-rate, none",
+        )
     if run.process.is_first and not is_ticket(run.level_folder(0)):
         if needs_point:
             write_atomic(run.rewind_path, (source / "rewind.safetensors").read_bytes())

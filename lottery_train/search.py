@@ -222,4 +222,4 @@ def _origin(ticket):
     """Return what a ticket's record says of the ticket it started from, or None."""
     if ticket is None:
         return None
-    return {"corpus": ticket.record["corpus"], "ticket_sha256": sha256_file(ticket.folder / "ticket.json")}
+    return {"corpus": ticket.record.get("corpus"), "ticket_sha256": sha256_file(ticket.folder / "ticket.json")}

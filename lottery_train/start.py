@@ -60,11 +60,12 @@ def transferred_mask(ticket, dense_mask, *, token_prefixes):
         ConfigError: the mask is of other tensors than this run prunes, or of tensors of another shape.
     """
     if ticket.mask.prunable != dense_mask.prunable or set(ticket.mask) != set(dense_mask):
-        search = ticket.record.get("search", {})
+        search = ticket.record.get("search")
+        scope = search.get("scope") if isinstance(search, dict) else None
         raise ConfigError(
             f"{ticket.folder}: its mask is not of the tensors that this run prunes",
             hint="take the same backbone, depth, --granularity and --scope as the ticket: "
-            f"{ticket.record.get('granularity')}, {search.get('scope')}",
+            f"{ticket.record.get('granularity')}, {scope}",
         )
     mask = dense_mask.clone()
     for name, keep in ticket.mask.items():

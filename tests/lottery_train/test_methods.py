@@ -11,13 +11,15 @@ from lottery_train.config import RunConfig, SearchConfig
 from lottery_train.controls import train_control
 from lottery_train.cost import training_costs
 from lottery_train.distributed import Process
-from lottery_train.errors import ConfigError
+from lottery_train.errors import ConfigError, TicketError
 from lottery_train.forecast import forecast
+from lottery_train.pruning import Mask
 from lottery_train.report import read_records, size_table, write_report
 from lottery_train.run import open_run, reuse_dense
-from lottery_train.search import search
+from lottery_train.search import search, train_dense
+from lottery_train.start import transferred_mask
 from lottery_train.ticket import load_ticket
-from tests.lottery_train.tiny import tiny_run
+from tests.lottery_train.tiny import tiny_run, write_tones
 
 
 def start_run(tones, out, *, train=None, tokens="char", **changes):
@@ -66,6 +68,12 @@ def test_another_number_of_rounds_is_another_ticket_beside_it(gradual, monkeypat
     assert training_costs(read_records(gradual.out)[0]) == {1: 1.0, 2: 1.0}
 
 
+def test_other_data_is_refused_though_there_is_no_level_0(gradual, tmp_path):
+    other = write_tones(tmp_path / "tones", seed=5)
+    with pytest.raises(ConfigError, match=r"level_0\d: was trained on other data"):
+        open_run(gradual.out, config=gradual.config, data_dir=other, process=Process())
+
+
 def test_controls_of_one_training_share_its_cost(gradual):
     ticket = load_ticket(gradual.level_folder(2))
     control = load_ticket(train_control(gradual, "random-pruning", level=2))
@@ -111,6 +119,18 @@ def test_one_training_with_a_teacher_trains_or_takes_it_first(tones, tmp_path, i
     files = [(each.level_folder(0) / "ticket.json").read_bytes() for each in (run, iterative)]
     assert files[0] == files[1]
     assert training_costs(read_records(run.out)[0]) == pytest.approx({0: 1.0, 1: 1 + 4 / 3})
+
+
+def test_a_dense_model_without_its_rewind_point_is_no_start_of_levels_that_need_it(tones, tmp_path, gradual):
+    """The teacher of a method of one training is a level 0, but nothing was kept of its way."""
+    taught = start_run(tones, tmp_path / "taught", rounds=1, method="gradual", distillation=0.3)
+    train_dense(taught)
+    run = start_run(tones, tmp_path / "run", rounds=1)
+    with pytest.raises(TicketError, match="method gradual keeps no rewind point"):
+        reuse_dense(run, taught.out)
+    with pytest.raises(TicketError, match="has no finished level 0"):
+        reuse_dense(run, gradual.out)
+    assert not list(run.out.glob("level_*"))
 
 
 def test_a_ticket_rewound_to_a_step_counts_what_it_trained_itself(tones, tmp_path):
@@ -169,6 +189,9 @@ def test_a_mask_that_does_not_fit_is_refused_before_training(tones, tmp_path, it
     with pytest.raises(ConfigError, match="not of the tensors that this run prunes") as caught:
         search(start_run(tones, tmp_path / "scope", train=train, rounds=0, scope="linear"))
     assert "weight, pointwise" in caught.value.hint
+    odd = replace(load_ticket(iterative.level_folder(1)), record={"search": "?"})
+    with pytest.raises(ConfigError, match="not of the tensors"):
+        transferred_mask(odd, Mask({"other": (2, 2)}), token_prefixes=("head.",))
     with pytest.raises(ConfigError, match="1 rounds would prune on") as caught:
         search(start_run(tones, tmp_path / "rounds", train=train, rounds=1))
     assert "--rounds 0" in caught.value.hint
