@@ -26,7 +26,12 @@ def training_costs(levels):
         it needed is missing.
     """
     records = {record["level"]: record for record in levels}
-    own = {level: _own_cost(record) for level, record in records.items()}
+    # Old records do not say how the dense model was trained; its own says for how long.
+    dense = [record["train"]["epochs"] for record in levels if "train" in record]
+    dense += [records[0]["epochs"]] if 0 in records else []
+    if not dense:
+        return dict.fromkeys(records)
+    own = {level: _own_epochs(record) / dense[0] for level, record in records.items()}
     costs = {}
     for level, record in records.items():
         needed = _needed_levels(record)
@@ -34,9 +39,9 @@ def training_costs(levels):
     return costs
 
 
-def _own_cost(record):
+def _own_epochs(record):
     is_distilled = record["level"] > 0 and record["search"].get("distillation", 0) > 0
-    return trained_epochs(record) / record["train"]["epochs"] * (1 + _TEACHER_SHARE * is_distilled)
+    return trained_epochs(record) * (1 + _TEACHER_SHARE * is_distilled)
 
 
 def _needed_levels(record):

@@ -147,6 +147,10 @@ def test_a_ticket_rewound_to_a_step_counts_what_it_trained_itself(tones, tmp_pat
 def test_costs_of_records_old_and_incomplete():
     old = [{"level": level, "epochs": 10, "train": {"epochs": 10}, "search": {}} for level in (0, 1, 3)]
     assert training_costs(old) == {0: 1.0, 1: 2.0, 3: None}
+    for record in old[:2]:
+        del record["train"]
+    assert training_costs(old[:2]) == {0: 1.0, 1: 2.0}
+    assert training_costs(old[1:2]) == {1: None}
     alone = {
         "level": 4,
         "epochs": 10,
