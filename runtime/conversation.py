@@ -94,12 +94,13 @@ class Conversation:
         self._heard_s += len(block) / source.sample_rate_hz
         display.heard(self._heard_s)
         is_new = self._hear_through_gate(block)
-        if self._stream is not None:
-            self._most_behind_s = max(self._most_behind_s, source.behind_s)
+        # Blocks that nobody waits for, behind a closed gate, may wait (see Source.rest).
+        behind_s = source.behind_s if self._stream is not None else 0.0
+        self._most_behind_s = max(self._most_behind_s, behind_s)
         display.level(block)
         if is_new or self._heard_s - self._refreshed_s >= _REFRESH_S:
             self._refreshed_s = self._heard_s
-            display.behind(source.behind_s)
+            display.behind(behind_s)
             display.lost(num_overflows=source.num_overflows, dropped_s=source.dropped_s)
             display.partial(self._partial)
 

@@ -179,23 +179,27 @@ class EnergyGate(Gate):
         if not math.isfinite(min_level_db):
             raise ValueError(f"min_level_db is {min_level_db}, expected a number")
         self._margin_db, self._min_level_db = margin_db, min_level_db
-        self._floor, self._threshold_db = NoiseFloor(), math.inf
+        self._floor = NoiseFloor()
+        # The levels that leave the gate as it is: louder may be speech, lower lowers what is loud.
+        self._room_db = (-math.inf, math.inf)
 
     def may_open(self, block, *, sample_rate_hz):
-        """See Gate: whether any of it is louder than the room was when accept() last heard it."""
-        threshold_db = self._threshold_db
-        num_pieces = _num_pieces(block, sample_rate_hz=sample_rate_hz)
-        # No piece has more energy than all of them: a quiet block is measured once, and at the least price.
-        if float(np.dot(block, block)) <= 10 ** (threshold_db / 10) * (len(block) // num_pieces):
-            return False
-        return any(level_db(piece) > threshold_db for piece in _pieces(block, num_pieces=num_pieces))
+        """See Gate: whether any of it is louder than the room was when accept() last heard it, or calmer.
+
+        In a calmer room the gate opens for less, and accept() shall know so before the next block is asked about.
+        """
+        calm_db, loud_db = self._room_db
+        pieces = _pieces(block, num_pieces=_num_pieces(block, sample_rate_hz=sample_rate_hz))
+        return any(not calm_db <= level_db(piece) <= loud_db for piece in pieces)
 
     def may_be_speech(self, samples, *, sample_rate_hz):
         """See Gate."""
         samples_db = level_db(samples)
-        is_loud = samples_db > self._threshold_db
+        is_loud = samples_db > self._room_db[1]
         self._floor.accept(samples_db, duration_s=len(samples) / sample_rate_hz)
-        self._threshold_db = max(self._floor.level_db + self._margin_db, self._min_level_db)
+        floor_db = self._floor.level_db
+        loud_db = max(floor_db + self._margin_db, self._min_level_db)
+        self._room_db = (floor_db if loud_db > self._min_level_db else -math.inf, loud_db)
         return is_loud
 
 

@@ -199,7 +199,9 @@ class ReplaySource(Source):
                 self._put(block)
         except LotteryError as failure:
             error = failure
-        self._queue.close(error)
+        finally:
+            # Whatever happened: a reader waits for the end.
+            self._queue.close(error)
 
     def _wait(self, start, *, played_s):
         """Wait until a microphone would deliver the block that ends at played_s; False when the source was stopped."""

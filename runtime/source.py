@@ -26,7 +26,7 @@ class BlockQueue:
         self._blocks = collections.deque()
         self._max_blocks = max_blocks
         # At most one token, for a reader that sleeps. Unlike a Condition's lock, a signal handler may use it.
-        self._wake = queue.SimpleQueue()
+        self._token = queue.SimpleQueue()
         # Blocks that the reader has woken up to and not yet taken.
         self._num_found = 0
         self._error = None
@@ -49,7 +49,12 @@ class BlockQueue:
             return
         self._blocks.append(block)
         if is_urgent or len(self._blocks) > self._max_blocks / 2:
-            self._wake_reader()
+            self.wake()
+
+    def wake(self):
+        """Let the reader look at once at what is there; takes no lock."""
+        if self._token.empty():
+            self._token.put(None)
 
     def wait_for_room(self):
         """Wait until a block fits, or the queue is closed."""
@@ -63,7 +68,7 @@ class BlockQueue:
         """
         self._error = self._error or error
         self.is_closed = True
-        self._wake_reader()
+        self.wake()
 
     def get(self, *, timeout_s):
         """Return the oldest block, or None after timeout_s seconds or when the queue is closed and empty.
@@ -75,17 +80,13 @@ class BlockQueue:
             if not self.is_closed:
                 # On Windows only a wait that ends lets Ctrl-C through.
                 with contextlib.suppress(queue.Empty):
-                    self._wake.get(timeout=max(0.0, deadline - time.monotonic()))
+                    self._token.get(timeout=max(0.0, deadline - time.monotonic()))
             is_over = self.is_closed or time.monotonic() >= deadline
             self._num_found = len(self._blocks)
             if is_over and not self._num_found:
                 return None
         self._num_found -= 1
         return self._blocks.popleft()
-
-    def _wake_reader(self):
-        if self._wake.empty():
-            self._wake.put(None)
 
     def raise_error(self):
         """Raise the error that close() was given, if any."""
@@ -147,6 +148,9 @@ class Source:
                 called in the audio thread. None ends the rest.
         """
         self._is_urgent = is_urgent
+        if is_urgent is None:
+            # Nobody was woken for those that came before this.
+            self._queue.wake()
 
     def blocks(self):
         """Yield float32 (n,) mono blocks until the source ends or stop() is called.
@@ -162,8 +166,10 @@ class Source:
             if block is not None:
                 yield block
             elif self._queue.is_closed:
-                self._queue.raise_error()
-                return
+                # It may have been closed since get() gave up, behind a last block.
+                if not len(self._queue):
+                    self._queue.raise_error()
+                    return
             else:
                 self._check_alive()
                 if self.is_lost:
@@ -189,7 +195,11 @@ def mono(samples):
 
     Some drivers deliver garbage while they start; it must not end the session.
     """
-    mixed = samples[:, 0].copy() if samples.shape[1] == 1 else samples.mean(axis=1)
+    # Column by column: a mean along rows as short as these takes ten times as long.
+    mixed = samples[:, 0].copy()
+    for channel in range(1, samples.shape[1]):
+        mixed += samples[:, channel]
+    mixed /= samples.shape[1]
     # A sum tells at a fraction of the price whether there is anything to look for.
     if math.isfinite(np.dot(mixed, mixed)):
         return mixed

@@ -71,7 +71,7 @@ class Seen:
     """A display that remembers what it was told, and when."""
 
     def __init__(self, world):
-        self._world, self.gates, self.texts, self.finals = world, [], [], []
+        self._world, self.gates, self.texts, self.finals, self.behinds = world, [], [], [], []
 
     def gate(self, *, is_open, at_s):
         self.gates.append((is_open, round(at_s, 3), round(self._world.now_s, 3)))
@@ -79,6 +79,9 @@ class Seen:
     def partial(self, partial):
         if partial.text and (not self.texts or self.texts[-1][0] != partial.text):
             self.texts.append((partial.text, round(self._world.now_s, 3)))
+
+    def behind(self, behind_s):
+        self.behinds.append(behind_s)
 
     def final(self, result, *, reason):
         self.finals.append(result)
@@ -93,7 +96,7 @@ def listen(samples, recognizer, monkeypatch, *, can_rest=True):
     for module in ("source", "microphone", "conversation"):
         monkeypatch.setattr(f"runtime.{module}.time", world)
     microphone = Microphone(sounddevice=fake_sounddevice(), sample_rate_hz=RATE, block_s=BLOCK_S)
-    microphone._queue._wake, world.microphone = world, microphone
+    microphone._queue._token, world.microphone = world, microphone
     if not can_rest:
         monkeypatch.setattr(microphone, "rest", lambda **_: None)
     seen = Seen(world)
@@ -124,20 +127,31 @@ def test_a_reader_of_a_quiet_room_wakes_up_twice_a_second(recognizer, monkeypatc
     assert not is_open
     assert closed_s < 2
     while_closed = [at_s for at_s in world.wake_ups if 2 <= at_s < 62]
-    assert len(while_closed) == 60 / REST_S
+    # And as often as a room of noise is calmer than in all of the last eight seconds.
+    assert 60 / REST_S <= len(while_closed) <= (60 + 0.5 * 60 / 8) / REST_S
     assert summary.heard_s == pytest.approx(62), "late, not lost"
     assert summary.dropped_s == 0
-    assert summary.most_behind_s <= BLOCK_S, "where nobody speaks there is nothing to be behind of"
+    assert max(summary.most_behind_s, *seen.behinds) <= BLOCK_S, "where nobody speaks there is nothing to be behind of"
 
 
-@pytest.mark.parametrize("at_s", [10.0, 10.1, 10.25, 10.37])
-def test_a_word_that_ends_the_rest_is_heard_as_soon_as_without_any(recognizer, monkeypatch, at_s):
+def fan(*, until_s):
+    """Return half a minute with two words that are no louder than the fan that has just stopped."""
+    samples = talk(at_s=until_s + 0.12)
+    samples[: round(until_s * RATE)] = 0.3 * np.random.default_rng(2).normal(size=round(until_s * RATE))
+    return samples
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [*(talk(at_s=at_s) for at_s in (10.0, 10.1, 10.25, 10.37)), *(fan(until_s=at_s) for at_s in (12.21, 12.3, 12.7))],
+)
+def test_a_word_that_ends_the_rest_is_heard_as_soon_as_without_any(recognizer, monkeypatch, samples):
     """The same lines with the same times, shown at the same moment."""
     with monkeypatch.context() as patch:
-        expected, awake, _ = listen(talk(at_s=at_s), recognizer, patch, can_rest=False)
+        expected, awake, _ = listen(samples, recognizer, patch, can_rest=False)
     with monkeypatch.context() as patch:
-        seen, resting, _ = listen(talk(at_s=at_s), recognizer, patch)
-    assert [result.text for result in seen.finals if result.text] == ["cab bad"]
+        seen, resting, _ = listen(samples, recognizer, patch)
+    assert [result.text for result in seen.finals if result.text][-1].endswith("cab bad")
     assert seen.finals == expected.finals
     assert seen.texts == expected.texts
     assert [gate[:2] for gate in seen.gates] == [gate[:2] for gate in expected.gates]
@@ -168,11 +182,47 @@ def test_what_opens_the_gate_was_called_urgent_before(length, offset):
     assert not gate.may_open(quiet, sample_rate_hz=RATE)
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.002, 0.05])
+@pytest.mark.parametrize("margin_db", [3.0, 9.0, 5000.0])
+def test_a_reader_that_hears_urgent_blocks_at_once_misses_no_opening(offset, margin_db):
+    """Rooms that change, and drop out: whatever opens the gate was urgent when it came, with blocks yet unheard."""
+    rng = np.random.default_rng(3)
+    gate, waiting, num_opened = EnergyGate(hang_s=0.3, margin_db=margin_db), [], 0
+    for index in range(4000):
+        if index % 50 == 0:
+            level_db = rng.uniform(-70, -30)
+        gains = np.repeat(level_db + rng.choice([0, 0, 0, 0, 0, 6, 12], 3), BLOCK)[:BLOCK]
+        gains[: BLOCK // 3 if rng.random() < 0.02 else 0] = -200
+        block = (offset + 10 ** (gains / 20) * rng.normal(size=BLOCK)).astype(np.float32)
+        is_urgent = gate.may_open(block, sample_rate_hz=RATE)
+        waiting.append((block, is_urgent))
+        if not (is_urgent or gate.is_open or len(waiting) == REST_S / BLOCK_S):
+            continue
+        for unheard, was_urgent in waiting:
+            was_open = gate.is_open
+            gate.accept(unheard, sample_rate_hz=RATE)
+            if gate.is_open and not was_open:
+                num_opened += 1
+                assert was_urgent
+        waiting.clear()
+    assert num_opened > 20 or margin_db > 1000
+
+
+def test_who_ends_the_rest_does_not_wait_for_what_came_before():
+    microphone = Microphone(sounddevice=fake_sounddevice(), sample_rate_hz=RATE, block_s=BLOCK_S)
+    with microphone:
+        microphone.rest(is_urgent=lambda block: False)
+        FakeStream.latest.deliver(np.zeros(BLOCK))
+        assert microphone._queue._token.empty()
+        microphone.rest(is_urgent=None)
+        assert not microphone._queue._token.empty()
+
+
 def test_a_block_that_is_not_urgent_waits_for_one_that_is():
     blocks = BlockQueue(100)
     blocks.put("a", is_urgent=False)
     blocks.put("b", is_urgent=False)
-    assert blocks._wake.empty()
+    assert blocks._token.empty()
     blocks.put("c")
     assert [blocks.get(timeout_s=60) for _ in range(3)] == ["a", "b", "c"]
     assert blocks.get(timeout_s=0.01) is None
@@ -203,6 +253,6 @@ def test_a_slow_reader_leaves_no_tokens_behind():
     blocks = BlockQueue(100)
     for number in range(1000):
         blocks.put(number)
-    assert blocks._wake.qsize() == 1
+    assert blocks._token.qsize() == 1
     assert [blocks.get(timeout_s=60) for _ in range(100)] == list(range(100))
     assert blocks.num_dropped == 900
