@@ -10,6 +10,8 @@ import argparse
 import collections
 import itertools
 import json
+import os
+import re
 import tempfile
 import threading
 import time
@@ -28,6 +30,9 @@ PERIOD_S = 4.8
 _LONG_PERIOD_S = 1.92
 _WINDOW_S = 60.0
 _NUM_PARTS = 60
+# After the last line; and where lines are missing, or a busy machine keeps us waiting.
+_QUIET_S = 1.0
+_PATIENCE_S = 15.0
 
 
 def tone_clip():
@@ -54,19 +59,22 @@ def soak(bundle, *, clip, duration_s, speed=8.0):
         speed: seconds of audio a second.
     Returns:
         dict: audio_s, speed, text, lines and wrong_lines: unlike the most frequent, which is the text; dropped_samples,
-        num_overflows, most_behind_s; rss_first_mb and rss_last_mb, medians of the second and of the last tenth, and
-        rss_growth_mb; latency_first_ms, latency_last_ms and latency_ratio: from the end of a word to the event that
-        shows it, the audio system's own buffers included, medians of the first and the last minute of audio;
-        work_first_ms and work_last_ms: the same from the newest sample heard; lag_first_s and lag_last_s: audio heard
-        when a line was final less its last word's time, every value of these minutes, in audio time: no clock is in
-        them; timeline: at most 60 parts of the session, each with heard_s at its end, latency_ms and rss_mb, medians.
+        num_overflows, most_behind_s; rss_first_mb and rss_last_mb, whenever something was shown, medians of the second
+        and of the last tenth, and rss_growth_mb; latency_first_ms, latency_last_ms and latency_ratio: from the end of a
+        word to the event that shows it, the audio system's own buffers included, medians of the first and the last
+        minute of audio (too long by what was dropped before); work_first_ms and work_last_ms: the same from the newest
+        sample heard; lag_first_s and lag_last_s: audio heard when a line was final less its last word's time, every
+        value of these minutes, in audio time: no clock is in them; timeline: at most 60 parts of the session from the
+        first word on, each with heard_s at its end, latency_ms and rss_mb, medians; other_load: share of this machine's
+        processors that other programs kept busy meanwhile.
     """
     repeats = round(duration_s / (len(clip) / RATE))
-    events, rss = [], []
+    begin_s, begin_busy_s, begin_own_s = time.monotonic(), _busy_s(), _own_s()
+    events = []
     with tempfile.TemporaryDirectory() as kept, VirtualMicrophone(speed=speed) as microphone:
         arguments = (bundle, "--device", microphone.device, "--rate", RATE, "--jsonl", "--save", kept)
         with listening(microphone, *arguments) as process:
-            reader = threading.Thread(target=_read, args=(process.stdout, events))
+            reader = threading.Thread(target=_read, args=(process, events))
             reader.start()
             # Its notes must not fill the pipe.
             threading.Thread(target=process.stderr.read, daemon=True).start()
@@ -75,27 +83,58 @@ def soak(bundle, *, clip, duration_s, speed=8.0):
                     raise RuntimeError(f"lottery-listen ended with status {process.returncode}")
                 time.sleep(0.05)
             microphone.play(clip, repeats=repeats)
-            while not microphone.is_silent:
-                rss.append((time.perf_counter(), _rss_mb(process.pid)))
-                time.sleep(0.25)
-            time.sleep(1.0)
+            microphone.wait(timeout_s=4 * duration_s / speed + _PATIENCE_S)
+            _wait_for_lines(events, num_lines=repeats)
             process.terminate()
             reader.join()
-        process.wait()
+        if events[-1][1]["type"] != "end":
+            raise RuntimeError(f"lottery-listen ended early: {events[-1][1]}")
         offset_s = _offset_s(kept, clip=clip, microphone=microphone)
-        return _figures(events, rss=rss, microphone=microphone, offset_s=offset_s, speed=speed)
+        figures = _figures(events, microphone=microphone, offset_s=offset_s, speed=speed)
+    # Of programs that ended, too: lottery-listen and the sound server.
+    other_s = _busy_s() - begin_busy_s - (_own_s() - begin_own_s)
+    other_load = max(0.0, other_s) / (time.monotonic() - begin_s) / os.cpu_count()
+    return {**figures, "other_load": round(other_load, 3)}
 
 
-def _read(lines, events):
-    for line in lines:
-        events.append((time.perf_counter(), json.loads(line)))
+def _read(process, events):
+    """Append (time, event, resident memory then) for each line of lottery-listen."""
+    for line in process.stdout:
+        events.append((time.perf_counter(), json.loads(line), _rss_mb(process.pid)))
 
 
 def _rss_mb(process_id):
-    for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"process {process_id} ended")
+    """Return megabytes, or None where the process has just ended."""
+    try:
+        status = Path(f"/proc/{process_id}/status").read_text()
+    except FileNotFoundError:
+        return None
+    found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else None
+
+
+def _busy_s():
+    """Return the processor time that this machine has spent, by anybody and on all of its processors, seconds."""
+    user, nice, system, _, _, interrupt, soft_interrupt, stolen, *_ = map(
+        int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    )
+    return (user + nice + system + interrupt + soft_interrupt + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s():
+    return sum(os.times()[:4])
+
+
+def _wait_for_lines(events, *, num_lines):
+    """Wait for the lines of what was said; where audio was dropped there are fewer, and it gets quiet without them."""
+    num_seen, quiet_since = -1, time.monotonic()
+    while time.monotonic() - quiet_since < _PATIENCE_S:
+        if len(events) > num_seen:
+            num_seen, quiet_since = len(events), time.monotonic()
+        has_all = sum(event["type"] == "final" for _, event, _ in events[:num_seen]) >= num_lines
+        if has_all and time.monotonic() - quiet_since >= _QUIET_S:
+            return
+        time.sleep(0.05)
 
 
 def _offset_s(folder, *, clip, microphone):
@@ -110,12 +149,13 @@ def _offset_s(folder, *, clip, microphone):
     raise RuntimeError(f"{path}: nothing was recorded")
 
 
-def _figures(events, *, rss, microphone, offset_s, speed):
-    heard = [(at, event) for at, event in events if event["type"] in ("partial", "final")]
+def _figures(events, *, microphone, offset_s, speed):
+    heard = [(at, event) for at, event, _ in events if event["type"] in ("partial", "final")]
     finals = [event for _, event in heard if event["type"] == "final"]
     text, num_right = collections.Counter(final["text"] for final in finals).most_common(1)[0]
     words = list(_new_words(heard))
-    begin_s, last_s = heard[0][1]["heard_s"], heard[-1][1]["heard_s"]
+    # lottery-listen heard silence before: what the sound server held, and what it took to begin to play.
+    begin_s, last_s = microphone.begin_s - offset_s, heard[-1][1]["heard_s"]
     window_s = min(_WINDOW_S, (last_s - begin_s) / 3)
 
     def median_ms(times, *, is_last):
@@ -136,13 +176,13 @@ def _figures(events, *, rss, microphone, offset_s, speed):
 
     newest = [(at, event["heard_s"], event["heard_s"]) for at, event in heard]
     latencies = [(heard_s, 1e3 * (at - microphone.said_at(said_s + offset_s))) for at, heard_s, said_s in words]
-    memory = [((at - rss[0][0]) * speed, size) for at, size in rss]
-    tenth = max(1, len(rss) // 10)
+    memory = [(event["heard_s"], size) for _, event, size in events if "heard_s" in event and size is not None]
+    tenth = max(1, len(memory) // 10)
     rss_first, rss_last = (
-        float(np.median([size for _, size in part])) for part in (rss[tenth : 2 * tenth], rss[-tenth:])
+        float(np.median([size for _, size in part])) for part in (memory[tenth : 2 * tenth], memory[-tenth:])
     )
     latency_first_ms, latency_last_ms = (median_ms(words, is_last=is_last) for is_last in (False, True))
-    end = events[-1][1]
+    _, end, _ = events[-1]
     return {
         "audio_s": end["heard_s"],
         "speed": speed,
@@ -162,7 +202,9 @@ def _figures(events, *, rss, microphone, offset_s, speed):
         "work_last_ms": median_ms(newest, is_last=True),
         "lag_first_s": lags(is_last=False),
         "lag_last_s": lags(is_last=True),
-        "timeline": _timeline(latencies, memory=memory, last_s=last_s, num_parts=min(_NUM_PARTS, len(finals) // 2)),
+        "timeline": _timeline(
+            latencies, memory=memory, begin_s=begin_s, last_s=last_s, num_parts=min(_NUM_PARTS, len(finals) // 2)
+        ),
     }
 
 
@@ -175,10 +217,16 @@ def _new_words(heard):
         num_shown = 0 if event["type"] == "final" else max(num_shown, len(event["words"]))
 
 
-def _timeline(latencies, *, memory, last_s, num_parts):
-    """Return the parts of a session in which something was shown; latencies and memory are (seconds, value)."""
-    # A turn or more each: the words of one wait differently for the end of their chunk.
-    edges = np.linspace(0, last_s, max(1, num_parts) + 1)
+def _timeline(latencies, *, memory, begin_s, last_s, num_parts):
+    """Return the parts of a session in which something was shown.
+
+    Args:
+        latencies, memory: lists of (heard_s of the event, value).
+        begin_s, last_s: heard_s of the beginning of the first part and of the end of the last.
+        num_parts: of equal length; two turns or more each, since the words of one wait differently for the end of
+            their chunk.
+    """
+    edges = np.linspace(begin_s, last_s, max(1, num_parts) + 1)
     parts = []
     for begin_s, end_s in itertools.pairwise(edges):
         inside = [[value for at_s, value in each if begin_s < at_s <= end_s] for each in (latencies, memory)]

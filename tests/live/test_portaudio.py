@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -141,6 +142,19 @@ def test_the_doctor_hears_what_the_device_gives(virtual_microphone, bundle, is_m
         assert set(found.values()) == {"ok"}, out
         assert {"device", "lost audio", "level", "clipping", "noise", "band"} == set(found)
     assert "recording 5 s from vmic" in err
+
+
+def test_what_nobody_took_does_not_come_all_at_once(virtual_microphone, bundle):
+    """More than the queue holds was said before anybody listened: a device does not keep it."""
+    with virtual_microphone(speed=8) as microphone:
+        time.sleep(2 * QUEUE_S / 8)
+        arguments = (bundle, "--device", microphone.device, "--rate", 16000, "--jsonl")
+        with listening(microphone, *arguments) as process:
+            wait_for(process, "start")
+            microphone.play(speak("cab bad"))
+            assert wait_for(process, "final")["text"] == "cab bad"
+            (*_, last), _ = end(process)
+    assert last["dropped_s"] == 0
 
 
 _SLOW = """

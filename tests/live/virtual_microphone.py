@@ -21,6 +21,8 @@ import numpy as np
 
 FRAGMENT_S = 0.01
 _MARK_S = 0.1
+# The feeder may be so late; what is later nobody wanted: a microphone does not deliver all at once what nobody took.
+_MAX_LATE_S = 0.1
 _NAME = "vmic"
 _START_S = 20.0
 _PLUGIN_FOLDERS = ("/usr/lib/*/alsa-lib", "/usr/lib/alsa-lib", "/usr/lib64/alsa-lib")
@@ -183,7 +185,10 @@ class VirtualMicrophone:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _feed(self):
-        """Write fragments at the pace of a microphone, whether or not anything is to be said."""
+        """Write fragments at the pace of a microphone, whether or not anything is to be said.
+
+        While nobody records, or the machine has no time for us, there is nothing to write to; the pace begins anew.
+        """
         start = time.perf_counter()
         self._marks = [(0.0, start)]
         while not self._is_stopped:
@@ -191,6 +196,10 @@ class VirtualMicrophone:
             while self._num_written < due and not self._is_stopped:
                 self._write(self._next())
                 self._num_written += self._fragment
+                late_s = time.perf_counter() - start - self.position_s / self._speed
+                if late_s > _MAX_LATE_S:
+                    start += late_s
+                    due = self._num_written
                 if self.position_s - self._marks[-1][0] >= _MARK_S:
                     self._marks.append((self.position_s, time.perf_counter()))
             time.sleep(0.002)
