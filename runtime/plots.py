@@ -24,7 +24,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; white-space: nowrap; text-align: right; }
-th { border-bottom: 2px solid #888; } .left { text-align: left; }
+th { border-bottom: 2px solid #888; white-space: normal; vertical-align: bottom; } .left { text-align: left; }
 tbody tr:hover { background: #f3f6fa; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 footer { margin-top: 3rem; color: #555; font-size: .85rem; }
@@ -118,7 +118,9 @@ def line_figure(
         axes.invert_xaxis()
     if zero_y:
         axes.set_ylim(bottom=0)
-    _finish(axes, title=title, y_label=y_label, percent_y=percent_y)
+    # Brackets reach where matplotlib looks for lines and marks alone when it places a legend.
+    has_brackets = any(line.is_points and line.low is not None for line in series)
+    _finish(axes, title=title, y_label=y_label, percent_y=percent_y, legend_below=has_brackets)
     return figure
 
 
@@ -149,18 +151,25 @@ def bar_figure(series, *, groups, title, y_label, percent_y=False):
         if bars.low is not None and bars.high is not None:
             axes.vlines(x, bars.low, bars.high, color="#1a1a1a", linewidth=1.2)
     axes.set_xticks(range(len(groups)), groups)
-    _finish(axes, title=title, y_label=y_label, percent_y=percent_y)
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    has_brackets = any(bars.low is not None for bars in series)
+    _finish(axes, title=title, y_label=y_label, percent_y=percent_y, legend_below=has_brackets)
     return figure
 
 
-def _finish(axes, *, title, y_label, percent_y):
+def _finish(axes, *, title, y_label, percent_y, legend_below=False):
     axes.set_title(title, loc="left", fontweight="bold")
     axes.set_ylabel(y_label)
     _set_percent(axes.yaxis, percent_y)
     axes.grid(True, color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    if legend_below:
+        handles, labels = axes.get_legend_handles_labels()
+        columns = 2 if max(map(len, labels)) > 24 else 4
+        axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    else:
+        axes.legend(frameon=False)
 
 
 def _set_log_ticks(axes, values):
