@@ -36,5 +36,6 @@ def command_line():
 
 
 def relative(text):
-    """Return an absolute path as one relative to the checkout; other text as it is."""
-    return os.path.relpath(text, CHECKOUT) if os.path.isabs(text) else text
+    """Return an absolute path, or that of NAME=PATH, as one relative to the checkout; other text as it is."""
+    name, separator, path = text.rpartition("=")
+    return f"{name}{separator}{os.path.relpath(path, CHECKOUT)}" if os.path.isabs(path) else text

@@ -27,6 +27,8 @@ def test_result_file(tmp_path, monkeypatch):
 def test_paths_outside_the_checkout_are_relative_too():
     assert relative(str(CHECKOUT.parent / "shared" / "clip.wav")) == os.path.join("..", "shared", "clip.wav")
     assert relative("--threads") == "--threads"
+    assert relative(f"--adopt=libri={CHECKOUT / 'runs' / 'x'}") == f"--adopt=libri={os.path.join('runs', 'x')}"
+    assert relative("a=b") == "a=b"
 
 
 @pytest.mark.parametrize("has_bfloat16", [True, False])
