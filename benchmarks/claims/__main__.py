@@ -121,8 +121,9 @@ def _adopted(texts, known):
     found = {}
     for text in texts:
         name, separator, path = text.partition("=")
-        if not separator or name not in known:
-            raise ConfigError(f"--adopt is {text!r}, expected NAME=RUN with NAME among: {', '.join(known)}")
+        searches = [each.name for each in known.values() if not each.controls]
+        if not separator or name not in searches:
+            raise ConfigError(f"--adopt is {text!r}, expected NAME=RUN with NAME among: {', '.join(searches)}")
         found[name] = Path(path).absolute()
     return found
 
@@ -139,11 +140,13 @@ def _main(argv):
     torch.set_num_threads(1)
     scale = QUICK if arguments.quick else Scale()
     known = experiments(scale)
-    runs = CHECKOUT / (arguments.runs or (_QUICK_RUNS if arguments.quick else _RUNS))
+    runs = (arguments.runs or CHECKOUT / (_QUICK_RUNS if arguments.quick else _RUNS)).absolute()
     data_dir = arguments.data_dir.absolute()
     if arguments.quick:
         data_dir = write_packs(runs / "packs", data_dir=data_dir)
-    results = arguments.results or (runs / "results" if arguments.quick else RESULTS / "claims")
+    results = (arguments.results or (runs / "results" if arguments.quick else RESULTS / "claims")).absolute()
+    if arguments.quick and results.resolve().is_relative_to(RESULTS.resolve()):
+        raise ConfigError(f"--quick makes no results: nothing of it goes into {results}", hint="name another --results")
     bench = Bench(runs=runs, data_dir=data_dir, seeds=_seeds(arguments.seeds), adopted=_adopted(arguments.adopt, known))
     chosen = choose(known, only=arguments.only, names=arguments.experiments)
     tasks = make_tasks(bench, chosen)
@@ -162,12 +165,18 @@ def _main(argv):
     if not arguments.report_only:
         unfinished = Runner(bench, workers=arguments.workers).run(tasks)
     has_noise = (data_dir / "noise" / "test.jsonl").exists()
-    found = find(Reader(bench, known), scale, tests=NoisyTests(bench) if has_noise else None)
+    reader = Reader(bench, known)
+    for task, why in unfinished.items():
+        print(f"not finished: {task}: {why}", file=sys.stderr)
+    if not any(map(reader.has, known)):
+        # An empty page would take the place of results that are there.
+        raise ConfigError(
+            f"{runs}: no experiment has finished there", hint="is it the right --runs, the right --seeds?"
+        )
+    found = find(reader, scale, tests=NoisyTests(bench) if has_noise else None)
     if arguments.markdown:
         print(readme_table(found))
     print(write_report(found, bench=bench, scale=scale, folder=results))
-    for task, why in unfinished.items():
-        print(f"not finished: {task}: {why}", file=sys.stderr)
     return 1 if unfinished else 0
 
 

@@ -11,8 +11,9 @@ from benchmarks.results import CHECKOUT
 from lottery_train.arguments import build_parser, settings_from
 from lottery_train.config import RunConfig
 from lottery_train.corpora import find_corpus
-from lottery_train.errors import ConfigError, CorpusError
+from lottery_train.errors import CorpusError
 from lottery_train.ticket import is_ticket
+from runtime.errors import LotteryError
 from runtime.files import read_json
 
 
@@ -132,9 +133,12 @@ class Bench:
         return list(dict.fromkeys(needed))
 
     def has_other_settings(self, experiment, *, seed):
-        """Tell whether a run with other settings than the experiment's lies in its folder; rounds may differ."""
-        found = _found_config(self.folder(experiment.folder, seed=seed))
-        return found is not None and _comparable(found) != _comparable(self.settings(experiment, seed=seed))
+        """Tell whether a run with other settings, or unreadable ones, lies in its folder; rounds may differ."""
+        folder = self.folder(experiment.folder, seed=seed)
+        if not (folder / "config.json").exists():
+            return False
+        found = _found_config(folder)
+        return found is None or _comparable(found) != _comparable(self.settings(experiment, seed=seed))
 
     def is_finished(self, experiment, *, seed):
         """Tell whether every ticket of the experiment is there and was made with its settings."""
@@ -187,7 +191,7 @@ def _found_config(folder):
         return None
     try:
         return RunConfig.from_json(read_json(path))
-    except ConfigError:  # written by another version: lottery-train will say so
+    except LotteryError:  # damaged, or written by another version: nobody knows what its tickets are
         return None
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from runtime.plots import Series, bar_figure, line_figure
 
 _DENSITY = {"x_label": "density of the prunable weights", "log_x": True, "percent_x": True, "falling_x": True}
+_ASIDE = 1.05
 _WER = {"y_label": "test WER", "percent_y": True}
 
 
@@ -37,8 +38,13 @@ def backbone_figure(name, found):
     # A control stands where its ticket does, a dense-small one too, whose own density is 1.
     places = {row["level"]: row["density"] for row in rows}
     lines = [_line("tickets", rows[1:]), _band("dense", rows[0], list(places.values()))]
-    for control in dict.fromkeys(row["name"] for row in found["controls"]):
-        marks = [{**row, "density": places[row["level"]]} for row in found["controls"] if row["name"] == control]
+    names = list(dict.fromkeys(row["name"] for row in found["controls"]))
+    for number, control in enumerate(names, start=1):
+        # Side by side, left to right: in one place their brackets would cover each other.
+        aside = _ASIDE ** (number if number <= len(names) / 2 else number - len(names) - 1)
+        marks = [
+            {**row, "density": places[row["level"]] * aside} for row in found["controls"] if row["name"] == control
+        ]
         lines.append(_line(control, marks, is_points=True))
     return line_figure(lines, title=f"{name}: WER against density", **_DENSITY, **_WER)
 
@@ -92,12 +98,19 @@ def transfer_figure(targets):
     return bar_figure(bars, groups=names, title="Tickets found on mini_librispeech", **_WER)
 
 
-def cost_figure(rows):
-    """Return WER against cost, a line for each method."""
-    rows = [row for row in rows if row["cost"] is not None]
-    lines = [
-        _line(method, [row for row in rows if row["method"] == method], key="cost", is_points=True)
-        for method in dict.fromkeys(row["method"] for row in rows)
-    ]
-    axis = {"x_label": "all training, in multiples of one dense training", "log_x": True}
-    return line_figure(lines, title="What a ticket costs to find", **axis, **_WER, zero_y=False)
+def cost_figure(rows, *, groups, labels):
+    """Return bars: WER of every method with its cost, a group for each density.
+
+    Args:
+        groups: density in words -> text below the bars.
+        labels: method -> text of the legend.
+    """
+    places, bars = {name: place for place, name in enumerate(groups)}, []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method]
+        paid = sorted({f"{row['cost']:.1f}" for row in mine if row["cost"] is not None}, key=float)
+        cost = f": {' to '.join(dict.fromkeys((paid[0], paid[-1])))} trainings" if paid else ""
+        line = replace(_line(f"{labels[method]}{cost}", mine), x=tuple(places[row["at"]] for row in mine))
+        bars.append(line)
+    title = "WER and cost, in dense trainings, of every method"
+    return bar_figure(bars, groups=list(groups.values()), title=title, **_WER)

@@ -5,54 +5,17 @@ from pathlib import Path
 from benchmarks.claims import figures
 from benchmarks.claims.affordable import METHODS, costs
 from benchmarks.claims.findings import matching, noises, percent, schedules, structures, transfers
-from benchmarks.claims.verdict import NOT_MEASURED, interval_text, overall, points
+from benchmarks.claims.prose import METHOD, NOTES, READING, TITLES, WORDS
+from benchmarks.claims.tables import STATEMENT, minus_text, row_table, statement_cells, statement_table
+from benchmarks.claims.verdict import NOT_MEASURED, overall
 from benchmarks.results import command_line, write_result
 from runtime.files import write_atomic
 from runtime.machine import describe_machine, machine_line
 from runtime.plots import Section, html_report
-from runtime.table import Table, number
+from runtime.table import Table
 
-TITLES = {
-    "C1": "Tickets match the dense model",
-    "C2": "The schedule matters",
-    "C3": "Structured tickets hold up",
-    "C4": "Tickets beat dense in noise",
-    "C5": "Tickets transfer",
-    "cost": "The search is affordable",
-}
 _FILES = {"C1": "c1", "C2": "c2", "C3": "c3", "C4": "c4", "C5": "c5", "cost": "cost"}
 _PACKAGES = ("numpy", "torch")
-_METHOD = """\
-All error rates are of test splits, recognised chunk by chunk (640 ms) as a stream would be, greedily, without a \
-language model. "minus" is the difference in WER, in percentage points, with a paired 95 % bootstrap interval over \
-utterances; several seeds are pooled. What is chosen (checkpoints, the best ticket) is chosen on dev. The extreme \
-ticket is the sparsest whose interval against dense ends at most 1 point above it, on test, as the claim defines it; \
-the one that dev would choose by the same rule stands beside it.
-
-"Matches" holds where the interval ends at most 1 point above 0, fails where all of it lies above 0 and it does not \
-end there, and is undecided otherwise. "Beats" holds where all of the interval lies below 0, fails where all of it \
-lies above, and is undecided otherwise. Among many such statements one in forty holds by chance alone.
-
-The interval speaks of these models on other utterances; another seed is another model, and differs by about as much.
-
-Rounds are fewer and larger than the paper's (36 % a round, 7 rounds to 4.4 %), and all but "imp" rewind the learning \
-rate instead of the weights: 12 epochs a level after 70 dense ones."""
-_NOTES = {
-    "C1": "The transducer's encoder starts from the Conformer's dense ticket and trains 40 epochs (from drawn weights "
-    "it was still silent after 20); controls that draw their weights are left out beside it. Costs are in multiples of "
-    "each backbone's own dense training.",
-    "C2": "All schedules end at the same density after as many rounds; their rates were solved for that.",
-    "C3": "Blocks keep as many weights as single weights do, level by level; units are fewer, so that their densities "
-    "are others: compare over the number of non-zeros.",
-    "C4": "Trained with the pack's training sounds at 20, 10, 5 and 0 dB: three copies of each utterance are noisy, "
-    "one is clean, and an epoch draws one of them, so that it costs what a clean one does. Tested with the pack's test "
-    "sounds, which no training heard: one draw of sound and place for each utterance, the same at every ratio.",
-    "C5": "The source is mini_librispeech in characters, on a processor: 15 epochs dense, then 3 rounds of 52.5 % with "
-    "4 epochs each, to 10.7 %. Its dense level 0 and its ticket train on each target for the same number of epochs. "
-    "Costs are in multiples of the first training on the target, the source's not counted.",
-    "cost": "Trainings in multiples of the dense one, all that came before included; a distilled step counts 4/3. An "
-    "epoch of a sparse model counts as one of the dense model.",
-}
 
 
 def find(reader, scale, *, tests):
@@ -68,6 +31,7 @@ def find(reader, scale, *, tests):
     for claim, findings in found.items():
         needed = [experiment.name for experiment in reader.experiments.values() if claim in experiment.claims]
         findings["verdict"] = overall(findings["statements"])
+        findings["num_experiments"] = len(needed) * len(reader.bench.seeds)
         findings["missing"] = [
             {"experiment": name, "seed": seed, "why": why} for name, seed, why in reader.unfinished(needed)
         ]
@@ -126,41 +90,54 @@ def write_report(found, *, bench, scale, folder):
 
 def page(found, *, seeds, is_small=False):
     """Return the page: the verdicts first, then a section a claim."""
-    sections = [Section(heading="In short", text=_opening(seeds, is_small), table=_verdict_table(found))]
+    sections = [
+        Section(heading="In short", text=_opening(found, seeds=seeds, is_small=is_small), table=_verdict_table(found)),
+        Section(heading="Headlines", text=READING, table=_headline_table(found)),
+    ]
     for claim, findings in found.items():
         sections += _claim_sections(claim, findings)
-    sections.append(Section(heading="How it is measured", text=_METHOD))
+    sections.append(Section(heading="How it is measured", text=METHOD))
     machine = machine_line(describe_machine(threads=1, packages=_PACKAGES))
     return html_report("Audio Lottery's claims, measured", sections=sections, footer=f"{machine}\n\n{command_line()}")
 
 
-def _opening(seeds, is_small):
+def _opening(found, *, seeds, is_small):
+    missing = {(each["experiment"], each["seed"]) for findings in found.values() for each in findings["missing"]}
     text = "Seeds: " + ", ".join(map(str, seeds)) + "."
+    if missing:
+        text += (
+            f" {len(missing)} experiments have not finished; what needs them is not measured, and no number here is of "
+            "a training that did not finish. Each section names its own."
+        )
     if is_small:
         return f"A quick run of the suite's code with tiny models: these numbers say nothing about the claims. {text}"
     return (
         'Ding, Chen and Wang ("Audio Lottery", ICLR 2022) claim that sparse tickets match their dense model. Here is '
-        f"what of it holds on these recordings. {text}"
+        f"what of it holds on these recordings. {text}\n\n{WORDS}"
     )
 
 
 def _verdict_table(found):
     rows = tuple(
-        (f"{claim}: {TITLES[claim]}", each["text"], each["verdict"], interval_text(each))
+        (
+            f"{claim}: {TITLES[claim]}",
+            findings["verdict"],
+            _counts(findings),
+            f"{findings['num_experiments'] - len(findings['missing'])} of {findings['num_experiments']}",
+        )
+        for claim, findings in found.items()
+    )
+    return Table(header=("claim", "verdict", "headlines", "experiments finished"), rows=rows, num_left=3)
+
+
+def _headline_table(found):
+    rows = tuple(
+        (claim, *statement_cells(each))
         for claim, findings in found.items()
         for each in findings["statements"]
         if each["is_headline"]
     )
-    return Table(header=("claim", "measured", "verdict", "WER points, 95 %"), rows=rows, num_left=3)
-
-
-def statement_table(statements):
-    """Return the Table of statements, each with its verdict and interval."""
-    rows = tuple(
-        (each["text"], each["verdict"], interval_text(each), ", ".join(map(str, each["seeds"])) or "-")
-        for each in statements
-    )
-    return Table(header=("statement", "verdict", "WER points, 95 %", "seeds"), rows=rows, num_left=2)
+    return Table(header=("claim", "statement", *STATEMENT), rows=rows, num_left=3)
 
 
 def _claim_sections(claim, findings):
@@ -169,7 +146,7 @@ def _claim_sections(claim, findings):
         f"{each['experiment']}{' seed ' + str(each['seed']) if each['seed'] else ''} ({each['why']})"
         for each in findings["missing"]
     )
-    parts = (_sentence(findings), _NOTES.get(claim, ""), _extremes(findings), missing and f"Missing: {missing}.")
+    parts = (_sentence(findings), NOTES.get(claim, ""), _extremes(findings), missing and f"Missing: {missing}.")
     text = "\n\n".join(part for part in parts if part)
     if claim == "C4" and "sounds" in findings:
         sounds = findings["sounds"]
@@ -181,12 +158,13 @@ def _claim_sections(claim, findings):
 
 def _sentence(findings):
     """Return the verdict in a sentence."""
-    found = [each for each in findings["statements"] if each["is_headline"]]
-    counts = {each["verdict"]: 0 for each in found}
-    for each in found:
-        counts[each["verdict"]] += 1
-    told = ", ".join(f"{verdict} {count}" for verdict, count in counts.items())
-    return f"Verdict: {findings['verdict']} (headline statements: {told})."
+    return f"Verdict: {findings['verdict']}. Headlines: {_counts(findings)}."
+
+
+def _counts(findings):
+    """Return how many headlines have each verdict, in words."""
+    found = [each["verdict"] for each in findings["statements"] if each["is_headline"]]
+    return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in dict.fromkeys(found))
 
 
 def _extremes(findings):
@@ -194,11 +172,11 @@ def _extremes(findings):
     lines = []
     for name, each in findings.get("backbones", {}).items():
         on_test = percent(each["extreme"]["density"]) if each["extreme"] else "none"
-        on_dev = percent(each["extreme_on_dev"]) if each["extreme_on_dev"] else "none"
-        chosen = each["best"]
+        dev, chosen = each["extreme_on_dev"], each["best"]
+        on_dev = f"{percent(dev['density'])}, on test {minus_text(dev, 'dense')} points" if dev else "none"
         lines.append(
             f"{name}: extreme ticket {on_test} (by the same rule on dev: {on_dev}); best ticket, chosen on dev, "
-            f"{percent(chosen['density'])}, {_minus(chosen, 'dense')} points against dense."
+            f"{percent(chosen['density'])}, {minus_text(chosen, 'dense')} points against dense."
         )
     return " ".join(lines)
 
@@ -216,7 +194,7 @@ def _evidence(claim, findings):
             yield figures.backbone_figure(name, each), row_table(each["rows"] + each["controls"])
     elif claim == "C2" and len(findings["curves"]) > 1:
         rows = [row for curve in findings["curves"].values() for row in curve]
-        yield figures.schedule_figure(findings["curves"]), row_table(rows)
+        yield figures.schedule_figure(findings["curves"]), row_table(rows, versus=("constant",))
     elif claim == "C3" and findings["curves"]:
         rows = [row for curve in findings["curves"].values() for row in curve]
         yield (
@@ -234,48 +212,20 @@ def _evidence(claim, findings):
         )
     elif claim == "cost" and findings["rows"]:
         rows = [{**row, "what": METHODS[row["method"]]} for row in findings["rows"]]
-        yield figures.cost_figure(findings["rows"]), row_table(rows, first=("what", "method"), versus=("imp",))
-
-
-def row_table(rows, *, first=None, versus=()):
-    """Return the Table of JSON rows.
-
-    Args:
-        first: (key, heading) of a column put in front, or None.
-        versus: what else each row is compared with, beside dense: keys without `minus_`.
-    """
-    header = ["ticket", "density", "non-zeros", "test WER %", "95 %", "minus dense"]
-    header += [*(f"minus {name.replace('_', ' ')}" for name in versus), "dev WER %", "epochs", "cost", "seeds"]
-    cells = []
-    for row in rows:
-        low, high = row["interval"]
-        line = [row["ticket"], percent(row["density"]), str(row["num_nonzeros"]), points(row["wer"], signed=False)]
-        line += [f"[{points(low, signed=False)}, {points(high, signed=False)}]", _minus(row, "dense")]
-        line += [_minus(row, name) for name in versus]
-        line += [points(row["dev_wer"], signed=False), number(row["epochs"], digits=0), number(row["cost"])]
-        line += [", ".join(map(str, row["seeds"]))]
-        cells.append(tuple([_shown(row[first[0]])] * bool(first) + line if first else line))
-    header = ([first[1]] if first else []) + header
-    return Table(header=tuple(header), rows=tuple(cells), num_left=2 if first else 1)
-
-
-def _shown(value):
-    return "clean" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _minus(row, name):
-    if row.get(f"minus_{name}") is None or row[f"minus_{name}_interval"] == [0, 0]:
-        return "-"
-    return interval_text({"minus": row[f"minus_{name}"], "interval": row[f"minus_{name}_interval"]})
+        groups = {name: percent(density) for name, density in findings["densities"].items()}
+        yield (
+            figures.cost_figure(findings["rows"], groups=groups, labels=METHODS),
+            row_table(rows, first=("what", "method"), versus=("imp",)),
+        )
 
 
 def readme_table(found):
     """Return the README's table in Markdown, between its markers: the headlines that were measured."""
     rows = tuple(
-        (claim, each["text"], each["verdict"], interval_text(each))
+        (claim, *statement_cells(each))
         for claim, findings in found.items()
         for each in findings["statements"]
         if each["is_headline"] and each["verdict"] != NOT_MEASURED
     )
-    table = Table(header=("claim", "statement", "verdict", "WER points, 95 %"), rows=rows).markdown()
+    table = Table(header=("claim", "statement", *STATEMENT), rows=rows).markdown()
     return f"<!-- claims -->\n{table}\n<!-- /claims -->"

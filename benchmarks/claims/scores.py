@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 from lottery_train.cost import trained_epochs, training_costs
+from lottery_train.errors import TicketError
 from lottery_train.evaluate import Score, paired_difference, pool_scores
 from lottery_train.ticket import is_ticket
 from runtime.files import read_json
 
-# Controls that go on from another ticket of the run: level of that ticket.
+# Controls that need another ticket of the run, for its weights or for the mask that is found in them: its level.
 _PARENTS = {
     "random-pruning": lambda level: 0,
     "dense-longer": lambda level: 0,
     "no-rewinding": lambda level: level - 1,
+    "random-ticket": lambda level: level - 1,
 }
 # Non-zeros that differ by less are equal.
 EQUAL_SHARE = 0.05
@@ -58,11 +60,20 @@ class Row:
         return pool_scores(list(self.test.values())).wer
 
     def minus(self, other, *, split="test"):
-        """Return {"minus", "interval", "seeds"}: WER of this minus other's, paired, over the seeds of both; or None."""
+        """Return {"minus", "interval", "seeds"}: WER of this minus other's, paired, over the seeds of both; or None.
+
+        Raises:
+            TicketError: the two were not tested on the same utterances, so that nothing can be paired.
+        """
         mine, others = getattr(self, split), getattr(other, split)
         seeds = sorted(mine.keys() & others.keys())
         if not seeds:
             return None
+        if len({tuple(scores[seed].word_counts) for scores in (mine, others) for seed in seeds}) > 1:
+            raise TicketError(
+                f"{self.label} and {other.label} were tested on other utterances ({split}): they cannot be compared",
+                hint="train the older one again with the data that is there now",
+            )
         pooled = [pool_scores([scores[seed] for seed in seeds]) for scores in (others, mine)]
         difference, low, high = paired_difference(*pooled)
         return {"minus": difference, "interval": [low, high], "seeds": seeds}
@@ -90,9 +101,9 @@ class Row:
         return row
 
 
-def of_equal_size(row, others):
-    """Return the Row among others with as many non-zeros as a row, to 5 %, the nearest; or None."""
-    fitting = [other for other in others if abs(other.num_nonzeros / row.num_nonzeros - 1) <= EQUAL_SHARE]
+def of_equal_size(row, others, *, share=EQUAL_SHARE):
+    """Return the Row among others with as many non-zeros as a row, to a share of them, the nearest; or None."""
+    fitting = [other for other in others if abs(other.num_nonzeros / row.num_nonzeros - 1) <= share]
     return min(fitting, key=lambda other: abs(other.num_nonzeros - row.num_nonzeros), default=None)
 
 
@@ -170,7 +181,7 @@ class Reader:
         for seed in self.bench.seeds:
             path = self.bench.folder(experiment.folder, seed=seed) / ticket
             if is_ticket(path) and not self.bench.has_other_settings(experiment, seed=seed):
-                records[seed] = read_json(path / "ticket.json")
+                records[seed] = _read_record(path / "ticket.json")
         if not records:
             return None
         first = next(iter(records.values()))
@@ -183,8 +194,8 @@ class Reader:
             num_nonzeros=round(_mean(record["sizes"]["num_nonzeros"] for record in records.values())),
             epochs=_mean(trained_epochs(record) for record in records.values()),
             cost=None if None in costs else _mean(costs),
-            dev={seed: Score(**record["metrics"]["dev"]) for seed, record in records.items()},
-            test={seed: Score(**record["metrics"]["test"]) for seed, record in records.items()},
+            dev={seed: record["metrics"]["dev"] for seed, record in records.items()},
+            test={seed: record["metrics"]["test"] for seed, record in records.items()},
         )
 
     def _cost(self, experiment, record, *, seed):
@@ -192,7 +203,7 @@ class Reader:
         folder = self.bench.folder(experiment.folder, seed=seed)
         # The first tickets did not say how they were trained: the run's settings do.
         train = self.bench.settings(experiment, seed=seed).to_json()["train"]
-        levels = [{"train": train, **read_json(path)} for path in sorted(folder.glob("level_*/ticket.json"))]
+        levels = [{"train": train, **_read_record(path)} for path in sorted(folder.glob("level_*/ticket.json"))]
         costs = training_costs(levels)
         if record["name"] == "ticket":
             return costs.get(record["level"])
@@ -201,6 +212,25 @@ class Reader:
             return own
         parent = costs.get(_PARENTS[record["name"]](record["level"]))
         return None if parent is None else own + parent
+
+
+def _read_record(path):
+    """Return the content of a ticket.json, its scores as Score.
+
+    Raises:
+        TicketError: it does not say what the suite has to know; names the file.
+    """
+    record = read_json(path)
+    try:
+        scores = {split: Score(**record["metrics"][split]) for split in ("dev", "test")}
+        sizes = {len(score.word_errors) - len(score.word_counts) for score in scores.values()}
+        numbers = [record["level"], record["density"], record["sizes"]["num_nonzeros"], trained_epochs(record)]
+        is_whole = sizes == {0} and all(isinstance(number, int | float) for number in numbers)
+        if not is_whole or record["sizes"]["num_nonzeros"] < 1 or not isinstance(record["search"], dict):
+            raise ValueError("a number is missing or impossible")
+        return record | {"name": str(record["name"]), "metrics": scores}
+    except (KeyError, TypeError, ValueError) as error:
+        raise TicketError(f"{path}: not a ticket of the suite: {error!r}", hint="train the level again") from error
 
 
 def _mean(values):

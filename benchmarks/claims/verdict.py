@@ -2,26 +2,36 @@
 
 MARGIN = 0.01
 HOLDS, FAILS, UNDECIDED, MIXED, NOT_MEASURED = "holds", "fails", "undecided", "mixed", "not measured"
+PARTLY = "partly measured"
 
 
-def statement(text, difference, *, judge, is_headline=False):
+def statement(text, row, other, *, judge, is_headline=False):
     """Return a claim's statement as JSON.
 
     Args:
         text: what is claimed.
-        difference: {"minus", "interval", "seeds"} of `Row.minus`, or None where it was not measured.
+        row, other: Row that it speaks of, and Row that this is compared with; None where not measured.
         judge: `matches` or `beats`.
         is_headline: whether the verdict on the claim hangs on it.
     """
-    if difference is None:
+    difference = row and other and row.minus(other)
+    if not difference:
         return unmeasured(text, is_headline=is_headline)
-    return {"text": text, "is_headline": is_headline, "verdict": judge(*difference["interval"]), **difference}
+    return {
+        "text": text,
+        "is_headline": is_headline,
+        "verdict": judge(*difference["interval"]),
+        "wer": row.wer,
+        "other_wer": other.wer,
+        "cost": row.cost,
+        **difference,
+    }
 
 
-def unmeasured(text, *, is_headline=False, verdict=NOT_MEASURED):
+def unmeasured(text, *, is_headline=False):
     """Return a statement without numbers."""
-    empty = {"minus": None, "interval": None, "seeds": []}
-    return {"text": text, "is_headline": is_headline, "verdict": verdict, **empty}
+    empty = dict.fromkeys(("wer", "other_wer", "cost", "minus", "interval"))
+    return {"text": text, "is_headline": is_headline, "verdict": NOT_MEASURED, **empty, "seeds": []}
 
 
 def matches(low, high):
@@ -39,11 +49,13 @@ def beats(low, high):
 
 
 def overall(statements):
-    """Return the verdict on a claim: the one its headlines share, else mixed; those not measured have no say."""
-    found = {each["verdict"] for each in statements if each["is_headline"]} - {NOT_MEASURED}
-    if not found:
+    """Return the verdict on a claim: the one its headlines share, else mixed; it says where some are not measured."""
+    found = {each["verdict"] for each in statements if each["is_headline"]}
+    measured = found - {NOT_MEASURED}
+    if not measured:
         return NOT_MEASURED
-    return found.pop() if len(found) == 1 else MIXED
+    verdict = measured.pop() if len(measured) == 1 else MIXED
+    return f"{verdict} ({PARTLY})" if NOT_MEASURED in found else verdict
 
 
 def points(value, *, signed=True):

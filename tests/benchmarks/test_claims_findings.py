@@ -6,11 +6,12 @@ import pytest
 
 from benchmarks.claims.affordable import costs
 from benchmarks.claims.experiment import Bench
-from benchmarks.claims.findings import best, extreme, matching, structures, transfers
+from benchmarks.claims.findings import best, extreme, matching, schedules, structures, transfers
 from benchmarks.claims.registry import PRIORITY, experiments
 from benchmarks.claims.report import find, page, readme_table, summarise, write_report
 from benchmarks.claims.scores import Reader, of_equal_size
-from benchmarks.claims.verdict import beats, matches, overall, statement, unmeasured
+from benchmarks.claims.verdict import beats, matches, overall, unmeasured
+from lottery_train.errors import TicketError
 from tests.benchmarks.claims_runs import SMALL, write_ticket
 
 NONE = (0, 0, 0, 0, 0)
@@ -88,11 +89,16 @@ def test_controls_cost_what_they_needed(bench, known, reader):
     write_ticket(bench, known["conformer"], "controls/random-pruning_02", test=ONE, epochs=10)
     rows = {row.name: row.cost for row in reader.controls("conformer")}
     assert rows == {"dense-small": 1.0, "no-rewinding": 1.5 + 0.5, "random-pruning": 1.0 + 1.0}
+    # The mask of random-ticket is found in the weights of the level before.
+    write_ticket(bench, known["conformer"], "controls/random-ticket_02", test=(4,) * 5, epochs=10)
+    assert reader.control("conformer", "random-ticket", level=2).cost == 1.5 + 1.0
     found = matching(reader, SMALL)
     by_text = {each["text"]: each for each in found["statements"]}
-    assert by_text["conformer: the ticket of 41.0 % beats dense-small"]["minus"] == -0.25
-    assert by_text["conformer: the ticket of 41.0 % beats dense-small"]["verdict"] == "holds"
-    assert by_text["conformer: the ticket of 41.0 % beats random-ticket"]["verdict"] == "not measured"
+    small = by_text["conformer: the ticket of 41.0 % beats dense-small (of 0 k, beside 0 k)"]
+    assert small["minus"] == -0.25
+    assert small["verdict"] == "holds"
+    assert by_text["conformer: the ticket of 41.0 % matches dense-longer"]["verdict"] == "not measured"
+    assert by_text["conformer: the ticket of 41.0 % beats random-ticket"]["verdict"] == "holds"
 
 
 @pytest.mark.usefixtures("conformer")
@@ -109,7 +115,7 @@ def test_dense_small_is_one_of_equal_non_zeros(bench, known, reader):
     found = {each["text"]: each["minus"] for each in structures(reader, SMALL)["statements"]}
     assert found["block1x4 at 41.0 %: match dense"] == -0.25
     assert found["block1x4 at 41.0 %: match single weights"] == 0
-    assert found["block1x4 at 41.0 %: beat a dense model of that size"] == -0.25
+    assert found["block1x4 at 41.0 %: beat dense-small (of 0 k, beside 0 k)"] == -0.25
 
 
 @pytest.mark.usefixtures("conformer")
@@ -120,6 +126,39 @@ def test_transfer_is_against_dense_transfer(bench, known, reader):
     assert ways["transferred ticket"]["minus_dense_transfer"] == -0.25
     assert ways["transferred ticket"]["minus_own_ticket"] == 0.25
     assert ways["transferred ticket"]["minus_dense"] == 0
+    # Both trained for 10 epochs, as the dense model of the target did.
+    assert [ways[way]["cost"] for way in ("dense", "dense transfer", "transferred ticket")] == [1, 1, 1]
+    assert ways["own ticket"]["cost"] == 2
+
+
+@pytest.mark.usefixtures("conformer")
+def test_what_is_transferred_costs_multiples_of_the_targets_dense_training(bench, known, reader):
+    write_ticket(bench, known["an4_from_libri_ticket"], "level_00", test=ONE, epochs=4)
+    assert transfers(reader, SMALL)["targets"]["an4"]["transferred ticket"]["cost"] == 0.4
+
+
+@pytest.mark.usefixtures("conformer")
+def test_schedules_are_compared_where_non_zeros_are_equal(bench, known, reader):
+    for level, density in enumerate((1.0, 0.5, 0.41)):
+        more = {"density": density, "num_nonzeros": round(1000 * density)}
+        write_ticket(bench, known["lamp"], f"level_{level:02d}", test=ONE, **more)
+    found = schedules(reader, SMALL)
+    assert [row["minus_constant"] for row in found["curves"]["lamp"]] == [0, None, 0.25]
+    (judged,) = (each for each in found["statements"] if each["text"].startswith("lamp"))
+    assert (judged["verdict"], judged["wer"], judged["other_wer"], judged["cost"]) == ("fails", 0.25, 0.0, 2.0)
+
+
+@pytest.mark.usefixtures("conformer")
+def test_where_no_ticket_matches_the_nearest_is_shown(bench, known, reader):
+    for level, test in enumerate((NONE, (4,) * 5, (3,) * 5)):
+        write_ticket(bench, known["cnn_lstm"], f"level_{level:02d}", test=test, dev=NONE, density=0.64**level)
+    found = matching(reader, SMALL)
+    assert found["backbones"]["cnn_lstm"]["extreme"] is None
+    # Dev cannot tell them apart: its extreme ticket is the sparsest, and test judges it.
+    assert found["backbones"]["cnn_lstm"]["extreme_on_dev"]["minus_dense"] == 0.75
+    verdicts = {each["text"]: each["verdict"] for each in found["statements"]}
+    assert verdicts["cnn_lstm: a ticket matches dense (nearest: 41.0 %)"] == "fails"
+    assert verdicts["cnn_lstm: the extreme ticket that dev chooses matches dense (41.0 %)"] == "fails"
 
 
 @pytest.mark.usefixtures("conformer")
@@ -129,15 +168,65 @@ def test_the_cheapest_search_is_one_that_reaches_the_papers(bench, known, reader
     write_ticket(bench, known["gradual_10"], "level_08", test=(2,) * 5, density=0.41, epochs=10)
     found = costs(reader, SMALL)
     rows = {row["method"]: row for row in found["rows"] if row["at"] == "10"}
-    assert {name: row["reaches_imp"] for name, row in rows.items()} == {
-        "imp": True,
-        "learning_rate": True,
-        "gradual": False,
+    assert {name: row["matches_imp"] for name, row in rows.items()} == {
+        "imp": "holds",
+        "learning_rate": "holds",
+        "gradual": "fails",
     }
+    (headline,) = (each for each in found["statements"] if each["is_headline"])
+    assert headline["verdict"] == "holds"
+    assert headline["text"].endswith("for at most 2.5 dense trainings (iterative, learning rate rewound)")
     assert rows["gradual"]["cost"] == 1.0
     assert rows["gradual"]["minus_imp"] == 0.25
     assert found["cheapest"]["10"]["method"] == "learning_rate"
     assert found["cheapest"]["10"]["cost"] == 2.0
+
+
+@pytest.mark.usefixtures("conformer")
+def test_an_interval_too_wide_to_tell_does_not_reach_imp(bench, known, reader):
+    """The fewer utterances, the wider the interval: what is not shown must not become cheap by it."""
+    for level in range(3):
+        write_ticket(bench, known["imp"], f"level_{level:02d}", test=NONE, density=0.64**level, epochs=10)
+    write_ticket(bench, known["gradual_10"], "level_08", test=(0, 0, 0, 0, 4), density=0.41, epochs=10)
+    write_ticket(bench, known["conformer_longer"], "controls/dense-longer_02", test=ONE)
+    (bench.runs / "conformer" / "level_01" / "ticket.json").unlink()
+    found = costs(reader, SMALL)
+    (headline,) = (each for each in found["statements"] if each["is_headline"])
+    assert headline["verdict"] == "undecided"
+    assert headline["interval"][0] == 0
+    assert headline["interval"][1] > 0.01
+    assert found["cheapest"]["10"]["method"] == "imp"
+    assert found["cheapest"]["10"]["cost"] == 3.0
+
+
+@pytest.mark.usefixtures("conformer")
+def test_other_utterances_are_never_paired(bench, known, reader):
+    path = bench.runs / "conformer" / "level_02" / "ticket.json"
+    record = json.loads(path.read_text())
+    record["metrics"]["test"]["word_counts"] = [5, 3, 4, 4, 4]
+    path.write_text(json.dumps(record))
+    with pytest.raises(TicketError, match="conformer/level_02 and conformer/level_00 were tested on other utterances"):
+        matching(reader, SMALL)
+
+
+@pytest.mark.usefixtures("conformer")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record.pop("metrics"),
+        lambda record: record.update(metrics={"dev": {}, "test": {}}),
+        lambda record: record.update(sizes={"num_nonzeros": 0}),
+        lambda record: record.update(density="much"),
+        lambda record: record["metrics"]["test"].update(word_errors=[1]),
+    ],
+)
+def test_a_record_that_says_too_little_is_an_error_that_names_it(bench, reader, damage):
+    path = bench.runs / "conformer" / "level_01" / "ticket.json"
+    record = json.loads(path.read_text())
+    damage(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(TicketError, match="level_01/ticket.json: not a ticket of the suite"):
+        reader.levels("conformer")
 
 
 def test_verdicts():
@@ -147,10 +236,11 @@ def test_verdicts():
     assert beats(-0.03, -0.001) == "holds"
     assert beats(0.001, 0.03) == "fails"
     assert beats(-0.02, 0.0) == "undecided"
-    parts = {"minus": -0.1, "interval": [-0.2, -0.1], "seeds": [0]}
-    good = statement("a", parts, judge=beats, is_headline=True)
-    assert overall([good, unmeasured("b", is_headline=True)]) == "holds"
-    assert overall([good, unmeasured("b", is_headline=True, verdict="fails")]) == "mixed"
+    good = unmeasured("a", is_headline=True) | {"verdict": "holds"}
+    assert overall([good, unmeasured("b")]) == "holds"
+    assert overall([good, unmeasured("b", is_headline=True)]) == "holds (partly measured)"
+    assert overall([good, good | {"verdict": "fails"}]) == "mixed"
+    assert overall([good, good | {"verdict": "fails"}, unmeasured("b", is_headline=True)]) == "mixed (partly measured)"
     assert overall([unmeasured("b", is_headline=True), good | {"is_headline": False}]) == "not measured"
 
 
@@ -193,7 +283,8 @@ def test_result_files_and_the_readme_table(reader, bench, tmp_path):
     assert "imp (0 of 3 trainings finished)" in text
     table = readme_table(found)
     assert table.startswith("<!-- claims -->\n| claim |")
-    assert "| C1 | conformer: a ticket matches dense (41.0 %) | holds | -25.0 [-25.0, -25.0] |" in table
+    line = "| C1 | conformer: a ticket matches dense (41.0 %) | holds | 0.0 | 25.0 | -25.0 [-25.0, -25.0] | 2.00 | 0 |"
+    assert line in table
     assert "not measured" not in table
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.claims.__main__ import main
 from benchmarks.claims.quick import PACKS
+from benchmarks.results import RESULTS
 from tests.lottery_train.tiny import write_tones
 
 
@@ -40,6 +41,15 @@ def test_an_experiment_from_corpus_to_page_and_again(packs, tmp_path, capfd):
 
 def test_wrong_names_are_told(packs, tmp_path, capfd):
     command = ["--quick", "--data-dir", str(packs), "--runs", str(tmp_path / "runs")]
-    for wrong in (["--only", "C9"], ["--experiments", "none"], ["--seeds", "0,0"], ["--adopt", "x=y"]):
+    for wrong in (
+        ["--only", "C9"],
+        ["--experiments", "none"],
+        ["--seeds", "0,0"],
+        ["--adopt", "x=y"],
+        ["--adopt", "conformer_controls=y"],
+        ["--results", str(RESULTS / "claims")],
+        ["--report-only"],  # nothing has finished: no empty page
+    ):
         assert main([*command, *wrong]) == 2
         assert capfd.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "runs" / "results").exists()

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.claims.experiment import Bench
 from benchmarks.claims.registry import experiments
 from benchmarks.claims.runner import Runner, epochs_left, make_tasks, minutes_left, state
+from benchmarks.claims.scores import Reader
 from lottery_train.ticket import is_ticket
 from tests.benchmarks.claims_runs import SMALL, write_ticket
 
@@ -75,6 +76,32 @@ def test_success_without_tickets_is_no_success(bench):
     tasks = make_tasks(bench, chosen("cnn_lstm"))
     (why,) = Runner(bench, workers=1, command=lambda task: [sys.executable, "-c", ""]).run(tasks).values()
     assert why == "ended with status 0 and is not finished; see its log"
+
+
+def test_tickets_decide_even_where_the_command_failed_afterwards(bench, tmp_path, capfd):
+    """A page that could not be drawn takes nothing from trainings that finished."""
+    tasks = make_tasks(bench, chosen("cnn_lstm"))
+    write = writer(bench, tmp_path / "starts")
+
+    def command(task):
+        python, flag, script, *arguments = write(task)
+        return [python, flag, f"{script}sys.exit(1)\n", *arguments]
+
+    assert Runner(bench, workers=1, command=command).run(tasks) == {}
+    assert "cnn_lstm: finished, though its command ended with status 1; see its log" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"data": {"corpus": 3}}'])
+def test_a_run_whose_settings_cannot_be_read_is_left_alone_and_gives_no_number(bench, tmp_path, text):
+    (experiment,) = chosen("conformer")
+    for level in range(3):
+        write_ticket(bench, experiment, f"level_{level:02d}", test=(0,) * 5)
+    assert Reader(bench, experiments(SMALL)).has("conformer")
+    (bench.runs / "conformer" / "config.json").write_text(text)
+    assert not Reader(bench, experiments(SMALL)).has("conformer")
+    tasks = make_tasks(bench, chosen("conformer", "cnn_lstm"))
+    unfinished = Runner(bench, workers=1, command=writer(bench, tmp_path / "starts")).run(tasks)
+    assert list(unfinished.values()) == ["its folder holds a run with other settings"]
 
 
 def test_a_run_with_other_settings_is_left_alone(bench, tmp_path):
