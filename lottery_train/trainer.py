@@ -184,7 +184,8 @@ class Trainer:
                 speed=f"{audio_s / (time.monotonic() - started_at):.0f}x",
                 refresh=False,
             )
-            if is_due:
+            # The epoch's own save follows its last step; between the two its line of metrics could come twice.
+            if is_due and position.batch < len(mine):
                 self._save()
                 saved_at = time.monotonic()
         self._finish_epoch(audio_s / max(time.monotonic() - started_at, 1e-9))

@@ -2,15 +2,18 @@
 
 import itertools
 import math
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lottery_train import trainer as trainer_module
 from lottery_train.config import SearchConfig, TrainConfig
 from lottery_train.distributed import Process
-from lottery_train.metrics import Metrics, read_metrics
+from lottery_train.metrics import Metrics
 from lottery_train.models import build_model
 from lottery_train.position import Position
 from lottery_train.pruner import NUM_COMPARED, EarlyBirdPruner, GradualPruner, Rounds, make_pruner
@@ -26,7 +29,8 @@ from lottery_train.pruning import (
 )
 from lottery_train.speech import prepare_speech
 from lottery_train.trainer import Trainer
-from tests.lottery_train.tiny import random_model, tiny_config, tiny_run
+from runtime.files import write_atomic
+from tests.lottery_train.tiny import random_model, timeless_metrics, tiny_config, tiny_run
 
 
 def rounds_for(model, *, count, schedule="constant", granularity="weight", rate=0.3):
@@ -155,10 +159,12 @@ def make_trainer(speech, folder, *, method, epochs=8):
     rounds, dense = rounds_for(model, count=3)
     # Far above what a mask of 34 % can differ by: drawn as soon as there are five others, after epoch 6.
     search = SearchConfig(method=method, early_bird_distance=1.0, ramp=(0.1, 0.9))
+    # As many are averaged as there are: a dense one among them would be the best or not, but never left out by chance.
+    settings = {"num_evaluations": 4, "average_best": epochs}
     return Trainer(
         model=model,
         speech=speech,
-        config=TrainConfig(**tiny_run().train.__dict__ | {"num_evaluations": 4}),
+        config=TrainConfig(**tiny_run().train.__dict__ | settings),
         folder=folder / "work",
         epochs=epochs,
         pruner=make_pruner(dense, rounds=rounds, search=search, epochs=epochs),
@@ -170,7 +176,7 @@ def make_trainer(speech, folder, *, method, epochs=8):
 
 @pytest.fixture(scope="module")
 def whole(speech, tmp_path_factory):
-    """Trainings that nothing interrupted: method -> (weights, mask, record, metrics, steps after which rounds came)."""
+    """Trainings that nothing interrupted: method -> (weights, trainer, metrics, steps after which rounds came)."""
     found = {}
     for method in ("gradual", "early-bird"):
         folder = tmp_path_factory.mktemp(method)
@@ -184,13 +190,23 @@ def whole(speech, tmp_path_factory):
 
         trainer.pruner.advance = watched
         weights = trainer.run()
-        found[method] = weights, trainer.mask, trainer.record(), read_metrics(folder / "metrics.jsonl"), changes
+        found[method] = weights, trainer, timeless_metrics(folder), changes
     return found
+
+
+def require_same(whole, weights, trainer, folder):
+    """Assert that a training which was killed left what the uninterrupted one left."""
+    expected, other, lines, _ = whole
+    assert trainer.mask == other.mask
+    assert trainer.record() == other.record()
+    assert timeless_metrics(folder) == lines
+    for name, value in expected.items():
+        assert torch.equal(value, weights[name]), name
 
 
 @pytest.mark.parametrize("method", ["gradual", "early-bird"])
 def test_a_training_killed_around_any_round_ends_in_the_same_ticket(speech, tmp_path, monkeypatch, method, whole):
-    weights, mask, record, lines, changes = whole[method]
+    changes = whole[method][-1]
     assert len(changes) == {"gradual": 3, "early-bird": 1}[method]
     monkeypatch.setattr(trainer_module, "_CHECKPOINT_INTERVAL_S", 0)
     kills = sorted({step + offset for step in changes for offset in (-1, 0, 1)})
@@ -207,20 +223,11 @@ def test_a_training_killed_around_any_round_ends_in_the_same_ticket(speech, tmp_
         with pytest.raises(KeyboardInterrupt):
             broken.run()
     last = make_trainer(speech, tmp_path, method=method)
-    resumed = last.run()
-    assert last.mask == mask
-    assert last.record() == record
-    for name, value in weights.items():
-        assert torch.equal(value, resumed[name]), name
-    timeless = [
-        [{key: value for key, value in line.items() if key != "audio_s_per_s"} for line in each]
-        for each in (lines, read_metrics(tmp_path / "metrics.jsonl"))
-    ]
-    assert timeless[0] == timeless[1]
+    require_same(whole[method], last.run(), last, tmp_path)
 
 
 def test_a_kill_between_a_mask_and_its_checkpoint_changes_nothing(speech, tmp_path, monkeypatch, whole):
-    weights, mask, _, _, changes = whole["gradual"]
+    changes = whole["gradual"][-1]
     monkeypatch.setattr(trainer_module, "_CHECKPOINT_INTERVAL_S", 0)
     broken = make_trainer(speech, tmp_path, method="gradual")
     save = broken._save
@@ -235,34 +242,66 @@ def test_a_kill_between_a_mask_and_its_checkpoint_changes_nothing(speech, tmp_pa
         broken.run()
     assert (tmp_path / "work" / "mask_0002.safetensors").exists()
     last = make_trainer(speech, tmp_path, method="gradual")
-    resumed = last.run()
-    assert last.mask == mask
-    assert all(torch.equal(value, resumed[name]) for name, value in weights.items())
+    require_same(whole["gradual"], last.run(), last, tmp_path)
+
+
+@pytest.mark.parametrize("method", ["gradual", "early-bird"])
+def test_a_training_killed_around_its_files_again_and_again_ends_in_the_same_ticket(
+    speech, tmp_path, monkeypatch, method, whole
+):
+    """Before and after every kind of file, twice; checkpoints are an epoch apart, so that masks are written anew."""
+    visits = Counter()
+
+    def come_to(place):
+        visits[place] += 1
+        if visits[place] in (2, 5):
+            raise KeyboardInterrupt
+
+    def interruptible(function, name):
+        def interrupted(path, *arguments, **options):
+            kind = f"{name} {path.name.partition('_')[0].partition('.')[0]}"
+            come_to(f"before {kind}")
+            function(path, *arguments, **options)
+            come_to(f"after {kind}")
+
+        return interrupted
+
+    for module in ("trainer", "checkpoint", "metrics", "pruning.mask"):
+        monkeypatch.setattr(f"lottery_train.{module}.write_atomic", interruptible(write_atomic, "writing"))
+    monkeypatch.setattr(Path, "unlink", interruptible(Path.unlink, "removing"))
+    num_kills, weights = 0, None
+    while weights is None:
+        trainer = make_trainer(speech, tmp_path, method=method)
+        try:
+            weights = trainer.run()
+        except KeyboardInterrupt:
+            num_kills += 1
+    require_same(whole[method], weights, trainer, tmp_path)
+    own = {"gradual": {"writing mask"}, "early-bird": {"writing candidate", "removing candidate"}}[method]
+    kinds = {"writing checkpoint", "writing epoch", "writing metrics", "removing epoch"} | own
+    assert all(visits[f"{when} {kind}"] > 2 for when in ("before", "after") for kind in kinds), visits
+    assert num_kills > 2 * len(kinds)
 
 
 @pytest.mark.parametrize("method", ["gradual", "early-bird"])
 def test_no_dense_checkpoint_is_part_of_the_mean(method, whole):
-    """A weight that the mask keeps is not zero, and one that it drops is: a mean with a dense one would be neither."""
-    weights, mask, record, lines, _ = whole[method]
+    weights, trainer, lines, _ = whole[method]
+    mask, record = trainer.mask, trainer.record()
     for name, keep in mask.items():
         assert weights[name][~keep].eq(0).all(), name
         assert weights[name][keep].ne(0).all(), name
+    evaluated, last_round = [line["epoch"] for line in lines if "dev_wer" in line], record["round_epochs"][-1]
+    assert min(evaluated) < last_round < max(evaluated), "there were dense checkpoints to leave out"
+    names = [f"epoch_{epoch:04d}.safetensors" for epoch in evaluated if epoch >= last_round]
+    assert sorted(name for _, _, name in trainer.position.best) == names
+    parts = [load_file(trainer.folder / name) for name in names]
+    for name, value in weights.items():
+        torch.testing.assert_close(value, torch.stack([part[name] for part in parts]).mean(0), msg=name)
     assert mask.num_kept == pytest.approx(mask.num_weights * 0.7**3, abs=2)
     assert record["trained_epochs"] == 8
-    evaluated = [line["epoch"] for line in lines if "dev_wer" in line]
-    last_round = record["round_epochs"][-1]
-    assert min(evaluated) < last_round < max(evaluated), "there were dense checkpoints to leave out"
     densities = [line.get("density", 1.0) for line in lines]
     assert densities == sorted(densities, reverse=True)
     assert densities[-1] == mask.density
-
-
-def test_only_checkpoints_after_the_last_round_are_kept(speech, tmp_path, monkeypatch):
-    trainer = make_trainer(speech, tmp_path, method="early-bird")
-    trainer.run()
-    names = {name for _, _, name in trainer.position.best}
-    assert names <= {f"epoch_{epoch:04d}.safetensors" for epoch in range(6, 9)}
-    assert trainer.position.round_epochs == [6.0] * 3
 
 
 def test_positions_of_running_trainings_load():

@@ -24,7 +24,7 @@ from lottery_train.pruning import Mask
 from lottery_train.speech import prepare_speech
 from lottery_train.trainer import Trainer
 from runtime.features import PADDING_VALUE, num_chunks, padded_frames
-from tests.lottery_train.tiny import tiny_config, tiny_run, write_tones
+from tests.lottery_train.tiny import timeless_metrics, tiny_config, tiny_run, write_tones
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +83,27 @@ def test_a_killed_training_ends_in_the_same_weights(speech, tmp_path, monkeypatc
     resumed = make_trainer(speech, tmp_path / "killed", mask=mask).run()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
-    curves = [
-        [
-            {key: value for key, value in line.items() if key != "audio_s_per_s"}
-            for line in read_metrics(folder / "metrics.jsonl")
-        ]
-        for folder in (tmp_path / "whole", tmp_path / "killed")
-    ]
+    curves = [timeless_metrics(tmp_path / name) for name in ("whole", "killed")]
     assert curves[0] == curves[1]
     assert [line["epoch"] for line in curves[0]] == [1, 2, 3]
+
+
+def test_a_kill_between_an_epoch_s_metrics_and_its_checkpoint_writes_no_line_twice(speech, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "_CHECKPOINT_INTERVAL_S", 0)
+    broken = make_trainer(speech, tmp_path)
+    save = broken._save
+
+    def killed_save():
+        if broken.position.epoch == 2:
+            raise KeyboardInterrupt
+        save()
+
+    monkeypatch.setattr(broken, "_save", killed_save)
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    assert [line["epoch"] for line in timeless_metrics(tmp_path)] == [1, 2]
+    make_trainer(speech, tmp_path).run()
+    assert [line["epoch"] for line in timeless_metrics(tmp_path)] == [1, 2, 3]
 
 
 def test_pruned_weights_stay_zero_through_averaging(speech, tmp_path):

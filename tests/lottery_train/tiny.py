@@ -6,6 +6,7 @@ import torch
 
 from lottery_train.config import DataConfig, ModelConfig, RunConfig, SearchConfig, TrainConfig
 from lottery_train.corpora import Utterance, write_manifest
+from lottery_train.metrics import read_metrics
 from lottery_train.models import ConformerConfig, make_model
 
 RATE_HZ = 16000
@@ -48,6 +49,14 @@ def drawn_model(config, *, seed=0, num_mels=None):
     num_mels = num_mels or config.num_mels
     model.set_normalisation(mean=np.full(num_mels, -8.0), deviation=np.full(num_mels, 3.0))
     return model
+
+
+def timeless_metrics(folder):
+    """Return the lines of a run's metrics.jsonl without what depends on how fast it was."""
+    return [
+        {key: value for key, value in line.items() if key != "audio_s_per_s"}
+        for line in read_metrics(folder / "metrics.jsonl")
+    ]
 
 
 def write_tones(folder, *, num_train=24, num_dev=4, num_test=4, seed=0):
