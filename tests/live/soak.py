@@ -65,8 +65,9 @@ def soak(bundle, *, clip, duration_s, speed=8.0):
         minute of audio (too long by what was dropped before); work_first_ms and work_last_ms: the same from the newest
         sample heard; lag_first_s and lag_last_s: audio heard when a line was final less its last word's time, every
         value of these minutes, in audio time: no clock is in them; timeline: at most 60 parts of the session from the
-        first word on, each with heard_s at its end, latency_ms and rss_mb, medians; other_load: share of this machine's
-        processors that other programs kept busy meanwhile.
+        first word on, each with heard_s at its end, latency_ms and rss_mb, medians; missing_samples: said and not
+        heard, since the sound server loses samples without a word; other_load: share of this machine's processors that
+        other programs kept busy meanwhile.
     """
     repeats = round(duration_s / (len(clip) / RATE))
     begin_s, begin_busy_s, begin_own_s = time.monotonic(), _busy_s(), _own_s()
@@ -89,12 +90,12 @@ def soak(bundle, *, clip, duration_s, speed=8.0):
             reader.join()
         if events[-1][1]["type"] != "end":
             raise RuntimeError(f"lottery-listen ended early: {events[-1][1]}")
-        offset_s = _offset_s(kept, clip=clip, microphone=microphone)
+        offset_s, missing_samples = _compare(kept, clip=clip, repeats=repeats, microphone=microphone)
         figures = _figures(events, microphone=microphone, offset_s=offset_s, speed=speed)
     # Of programs that ended, too: lottery-listen and the sound server.
     other_s = _busy_s() - begin_busy_s - (_own_s() - begin_own_s)
     other_load = max(0.0, other_s) / (time.monotonic() - begin_s) / os.cpu_count()
-    return {**figures, "other_load": round(other_load, 3)}
+    return {**figures, "missing_samples": missing_samples, "other_load": round(other_load, 3)}
 
 
 def _read(process, events):
@@ -137,16 +138,24 @@ def _wait_for_lines(events, *, num_lines):
         time.sleep(0.05)
 
 
-def _offset_s(folder, *, clip, microphone):
-    """Return the microphone's position at the session's first sample: the recording is bit by bit what was said."""
+def _compare(folder, *, clip, repeats, microphone):
+    """Compare the recording, which is bit by bit what was heard, with what was said.
+
+    Returns:
+        (offset_s, missing_samples): the microphone's position at the session's first sample; how many samples from the
+        first sound of the first turn to the last of the last were not heard.
+    """
     (path,) = Path(folder).glob("*.flac")
-    begin = 0
+    begin, sounds = 0, []
     for block in soundfile.blocks(path, blocksize=RATE, dtype="float32"):
-        if block.any():
-            num_before = begin + np.flatnonzero(block)[0] - np.flatnonzero(np.round(clip * 32768))[0]
-            return microphone.begin_s - num_before / RATE
+        inside = np.flatnonzero(block)
+        sounds += [begin + int(index) for index in inside[[0, -1]]] if len(inside) else []
         begin += len(block)
-    raise RuntimeError(f"{path}: nothing was recorded")
+    if not sounds:
+        raise RuntimeError(f"{path}: nothing was recorded")
+    first, last = np.flatnonzero(np.round(clip * 32768))[[0, -1]]
+    said = (repeats - 1) * len(clip) + int(last - first)
+    return microphone.begin_s - (sounds[0] - int(first)) / RATE, said - (sounds[-1] - sounds[0])
 
 
 def _figures(events, *, microphone, offset_s, speed):
