@@ -106,6 +106,6 @@ def require_dropout(config):
         raise ConfigError(f"dropout is {config.dropout!r}, expected a value in [0, 1)")
 
 
-def scaled_width(width, factor, *, step=8):
-    """Return `factor` of a width, rounded to a multiple of `step` and at least one."""
-    return max(step, round(width * factor / step) * step)
+def scaled_width(width, factor):
+    """Return `factor` of a width, rounded to a multiple of 4 and at least one."""
+    return max(4, round(width * factor / 4) * 4)

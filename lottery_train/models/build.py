@@ -37,8 +37,8 @@ def dense_small_config(config, *, num_weights):
     Raises:
         ConfigError: even the narrowest such model has more weights.
     """
-    for percent in range(100, 0, -1):
-        candidate = config.scaled(percent / 100)
+    for permille in range(1000, 0, -5):
+        candidate = config.scaled(permille / 1000)
         if count_weights(candidate) <= num_weights:
             return candidate
     raise ConfigError(f"no dense {config.backbone} of this depth has as few as {num_weights} weights")

@@ -106,7 +106,7 @@ class ConformerEncoderConfig:
     def scaled(self, factor):
         """Return the dense config of the same depth whose widths are `factor` of these: a control of another size.
 
-        Feed-forward, convolution and model widths are multiples of 8.
+        All widths are multiples of 4.
         """
         first = self.blocks[0]
         ff, conv = scaled_width(first.ff1, factor), scaled_width(first.conv_norm, factor)
@@ -116,7 +116,7 @@ class ConformerEncoderConfig:
             blocks=(widths,) * len(self.blocks),
             model_width=scaled_width(self.model_width, factor),
             stem_width=scaled_width(self.stem_width, factor),
-            head_width=scaled_width(self.head_width, factor, step=4),
+            head_width=scaled_width(self.head_width, factor),
         )
 
 

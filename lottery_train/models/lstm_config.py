@@ -137,7 +137,7 @@ class LstmEncoderConfig:
     def scaled(self, factor):
         """Return the dense config of the same depth whose widths are `factor` of these: a control of another size."""
         first = self.layers[0]
-        channels = tuple(scaled_width(width, factor, step=4) for width in (self.cnn_channels[0], self.cnn_norm))
+        channels = tuple(scaled_width(width, factor) for width in (self.cnn_channels[0], self.cnn_norm))
         directions = 1 + bool(first.back)
         width = scaled_width(first.norm // directions, factor)
         layers = _alike(len(self.layers), width, is_bidirectional=directions == 2)

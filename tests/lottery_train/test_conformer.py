@@ -178,12 +178,12 @@ def test_weights_are_drawn_from_the_seed_alone():
     assert not torch.equal(first["head.weight"], build_model(tiny_config(), seed=4).state_dict()["head.weight"])
 
 
-@pytest.mark.parametrize("share", [1.0, 0.5, 0.2, 0.05])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.2, 0.1])
 def test_dense_small_has_at_most_the_asked_weights_and_nearly_as_many(share):
     config = ConformerConfig.uniform(num_blocks=4, ff=448, heads=4, conv=128, vocab_size=28)
     budget = int(count_weights(config) * share)
     small = dense_small_config(config, num_weights=budget)
-    assert 0.8 * budget <= count_weights(small) <= budget
+    assert 0.92 * budget <= count_weights(small) <= budget
     assert len(small.blocks) == len(config.blocks)
     assert count_weights(small) == sum(p.numel() for p in build_model(small, seed=0).parameters())
 
