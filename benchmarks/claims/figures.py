@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from benchmarks.claims.findings import percent
 from runtime.plots import Series, bar_figure, line_figure
 
 _DENSITY = {"x_label": "density of the prunable weights", "log_x": True, "percent_x": True, "falling_x": True}
@@ -72,9 +73,10 @@ def noise_figure(found):
         rows = [row for row in found["rows"] if row["ticket"] == label]
         # The axis is in dB; clean speech has no ratio, and stands where 30 dB would.
         places = [30.0 if row["snr_db"] is None else row["snr_db"] for row in rows]
-        is_reference = label.endswith("level_00") or label.startswith("conformer")
+        is_clean, is_dense = label.startswith("conformer"), label.endswith("level_00")
+        name = f"trained {'clean' if is_clean else 'in noise'}, {'dense' if is_dense else percent(rows[0]['density'])}"
         wers = tuple(row["wer"] for row in rows)
-        lines.append(Series(name=label, x=tuple(places), y=wers, is_dashed=is_reference))
+        lines.append(Series(name=name, x=tuple(places), y=wers, is_dashed=is_dense or is_clean))
     axis = {"x_label": "signal-to-noise ratio, dB (30: clean speech)", "falling_x": True}
     return line_figure(lines, title="Trained with noise, tested in other noise", **axis, **_WER)
 

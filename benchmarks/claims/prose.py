@@ -31,7 +31,8 @@ lies above, and is undecided otherwise: not shown, which is not the same as show
 judged alone: where nothing differs one in forty "beats" by chance, and here are dozens.
 
 The interval speaks of these very models on other utterances. The same training with another seed makes another model; \
-how far that one differs is not in the interval, unless several seeds are named.
+how far that one differs is not in the interval. Several seeds, where named, are averaged, each beside its \
+own dense model.
 
 Rounds are fewer and larger than the paper's (36 % a round, 7 rounds to 4.4 %), and all but "imp" rewind the learning \
 rate instead of the weights: 12 epochs a level after 70 dense ones."""
@@ -57,6 +58,5 @@ NOTES = {
     "Costs are in multiples of the dense training on the target alone; all training on the source is not counted.",
     "cost": "Trainings in multiples of the dense one, all that came before included; a distilled step counts 4/3. An "
     "epoch of a sparse model counts as one of the dense model. A method matches IMP as a ticket matches dense: its "
-    "interval ends at most 1 point above IMP's ticket of that density. The cheapest one that does is "
-    "named.",
+    "interval ends at most 1 point above IMP's ticket of that density.",
 }

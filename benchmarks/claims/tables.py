@@ -27,22 +27,24 @@ def row_table(rows, *, first=None, versus=()):
     Args:
         first: (key, heading) of a column put in front, or None.
         versus: what else each row is compared with, beside dense: keys without `minus_`; it takes the place of dev WER
-            and epochs, for which there is no room then.
+            and epochs, and, beside a first column, of the ticket's path, for which there is no room then.
     """
-    header = ["ticket", "density", "non-zeros, k", "test WER % [95 %]", "minus dense"]
+    has_path = not (first and versus)
+    header = [*(["ticket"] if has_path else []), "density", "non-zeros, k", "test WER % [95 %]", "minus dense"]
     header += [f"minus {_VERSUS.get(name, name.replace('_', ' '))}" for name in versus]
     header += [*(() if versus else ("dev WER %", "epochs")), "cost", "seeds"]
     cells = []
     for row in rows:
         low, high = (points(end, signed=False) for end in row["interval"])
-        line = [row["ticket"], percent(row["density"]), number(row["num_nonzeros"] / 1000, digits=0)]
+        line = [row["ticket"]] if has_path else []
+        line += [percent(row["density"]), number(row["num_nonzeros"] / 1000, digits=0)]
         line += [f"{points(row['wer'], signed=False)} [{low}, {high}]", minus_text(row, "dense")]
         line += [minus_text(row, name) for name in versus]
         line += [] if versus else [points(row["dev_wer"], signed=False), number(row["epochs"], digits=0)]
         line += [number(row["cost"]), ", ".join(map(str, row["seeds"]))]
         cells.append(tuple([_shown(row[first[0]])] * bool(first) + line if first else line))
     header = ([first[1]] if first else []) + header
-    return Table(header=tuple(header), rows=tuple(cells), num_left=2 if first else 1)
+    return Table(header=tuple(header), rows=tuple(cells), num_left=bool(first) + has_path)
 
 
 def _shown(value):

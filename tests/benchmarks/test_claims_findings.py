@@ -183,7 +183,7 @@ def test_the_cheapest_search_is_one_that_reaches_the_papers(bench, known, reader
 
 
 @pytest.mark.usefixtures("conformer")
-def test_an_interval_too_wide_to_tell_does_not_reach_imp(bench, known, reader):
+def test_an_interval_too_wide_to_tell_makes_no_method_cheap(bench, known, reader):
     """The fewer utterances, the wider the interval: what is not shown must not become cheap by it."""
     for level in range(3):
         write_ticket(bench, known["imp"], f"level_{level:02d}", test=NONE, density=0.64**level, epochs=10)
