@@ -148,6 +148,8 @@ def _claim_sections(claim, findings):
     )
     parts = (_sentence(findings), NOTES.get(claim, ""), _extremes(findings), missing and f"Missing: {missing}.")
     text = "\n\n".join(part for part in parts if part)
+    if not findings.get("has_sounds", True):
+        text += "\n\nThe noise pack is not there: nothing can be tested in noise."
     if claim == "C4" and "sounds" in findings:
         sounds = findings["sounds"]
         text += f"\n\nSounds: {_sounds(sounds['train'])} for training, {_sounds(sounds['test'])} for tests."

@@ -17,6 +17,7 @@ _PARENTS = {
 }
 # Non-zeros that differ by less are equal.
 EQUAL_SHARE = 0.05
+_AGAIN = "train the older one again with the data that is there now"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +73,7 @@ class Row:
         if len({tuple(scores[seed].word_counts) for scores in (mine, others) for seed in seeds}) > 1:
             raise TicketError(
                 f"{self.label} and {other.label} were tested on other utterances ({split}): they cannot be compared",
-                hint="train the older one again with the data that is there now",
+                hint=_AGAIN,
             )
         pooled = [pool_scores([scores[seed] for seed in seeds]) for scores in (others, mine)]
         difference, low, high = paired_difference(*pooled)
@@ -185,6 +186,11 @@ class Reader:
         if not records:
             return None
         first = next(iter(records.values()))
+        for split in ("dev", "test"):
+            if len({tuple(record["metrics"][split].word_counts) for record in records.values()}) > 1:
+                raise TicketError(
+                    f"{experiment.folder}/{ticket}: its seeds were tested on other utterances ({split})", hint=_AGAIN
+                )
         costs = [self._cost(experiment, record, seed=seed) for seed, record in records.items()]
         return Row(
             label=f"{experiment.folder}/{ticket.removeprefix('controls/')}",

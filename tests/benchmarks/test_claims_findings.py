@@ -94,7 +94,7 @@ def test_controls_cost_what_they_needed(bench, known, reader):
     assert reader.control("conformer", "random-ticket", level=2).cost == 1.5 + 1.0
     found = matching(reader, SMALL)
     by_text = {each["text"]: each for each in found["statements"]}
-    small = by_text["conformer: the ticket of 41.0 % beats dense-small (of 0 k, beside 0 k)"]
+    small = by_text["conformer: the ticket of 41.0 % beats dense-small (0 k weights, the ticket 0 k)"]
     assert small["minus"] == -0.25
     assert small["verdict"] == "holds"
     assert by_text["conformer: the ticket of 41.0 % matches dense-longer"]["verdict"] == "not measured"
@@ -115,7 +115,7 @@ def test_dense_small_is_one_of_equal_non_zeros(bench, known, reader):
     found = {each["text"]: each["minus"] for each in structures(reader, SMALL)["statements"]}
     assert found["block1x4 at 41.0 %: match dense"] == -0.25
     assert found["block1x4 at 41.0 %: match single weights"] == 0
-    assert found["block1x4 at 41.0 %: beat dense-small (of 0 k, beside 0 k)"] == -0.25
+    assert found["block1x4 at 41.0 %: beat dense-small (0 k weights, the ticket 0 k)"] == -0.25
 
 
 @pytest.mark.usefixtures("conformer")
@@ -207,6 +207,10 @@ def test_other_utterances_are_never_paired(bench, known, reader):
     path.write_text(json.dumps(record))
     with pytest.raises(TicketError, match="conformer/level_02 and conformer/level_00 were tested on other utterances"):
         matching(reader, SMALL)
+    for level in range(3):
+        write_ticket(bench, known["conformer"], f"level_{level:02d}", test=ONE, seed=1)
+    with pytest.raises(TicketError, match="conformer/level_02: its seeds were tested on other utterances"):
+        Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(0, 1)), known).levels("conformer")
 
 
 @pytest.mark.usefixtures("conformer")
@@ -263,6 +267,7 @@ def test_without_runs_everything_is_null_and_named(reader, bench, tmp_path):
     assert named == set(PRIORITY)
     assert {findings["verdict"] for findings in found.values()} == {"not measured"}
     assert "conformer" in page(found, seeds=(0,))
+    assert "The noise pack is not there" in page(found, seeds=(0,))
 
 
 @pytest.mark.usefixtures("conformer")
