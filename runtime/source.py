@@ -195,11 +195,13 @@ def mono(samples):
 
     Some drivers deliver garbage while they start; it must not end the session.
     """
-    # Column by column: a mean along rows as short as these takes ten times as long.
     mixed = samples[:, 0].copy()
-    for channel in range(1, samples.shape[1]):
-        mixed += samples[:, channel]
-    mixed /= samples.shape[1]
+    num_channels = samples.shape[1]
+    if num_channels > 1:
+        # Column by column: a mean along rows as short as these takes ten times as long.
+        for channel in range(1, num_channels):
+            mixed += samples[:, channel]
+        mixed /= num_channels
     # A sum tells at a fraction of the price whether there is anything to look for.
     if math.isfinite(np.dot(mixed, mixed)):
         return mixed
