@@ -201,7 +201,12 @@ def transfers(reader, scale):
             for way, row in ways.items()
             if row is not None
         }
-    return {"statements": statements, "targets": targets}
+    source = [reader.level("libri", level) for level in (0, scale.source_rounds)]
+    return {
+        "statements": statements,
+        "targets": targets,
+        "source": [row.to_json(dense=source[0]) for row in source if row is not None],
+    }
 
 
 def _with_article(way, target):

@@ -7,7 +7,7 @@ from benchmarks.claims.affordable import METHODS, costs
 from benchmarks.claims.findings import matching, noises, percent, schedules, structures, transfers
 from benchmarks.claims.prose import METHOD, NOTES, READING, TITLES, WORDS
 from benchmarks.claims.tables import STATEMENT, minus_text, row_table, statement_cells, statement_table
-from benchmarks.claims.verdict import NOT_MEASURED, overall
+from benchmarks.claims.verdict import NOT_MEASURED, overall, points
 from benchmarks.results import command_line, write_result
 from runtime.files import write_atomic
 from runtime.machine import describe_machine, machine_line
@@ -148,6 +148,11 @@ def _claim_sections(claim, findings):
     )
     parts = (_sentence(findings), NOTES.get(claim, ""), _extremes(findings), missing and f"Missing: {missing}.")
     text = "\n\n".join(part for part in parts if part)
+    if findings.get("source"):
+        rates = " and ".join(
+            f"{points(row['wer'], signed=False)} % (density {percent(row['density'])})" for row in findings["source"]
+        )
+        text += f"\n\nOn its own test split the source has a WER of {rates}: no more than that is transferred."
     if not findings.get("has_sounds", True):
         text += "\n\nThe noise pack is not there: nothing can be tested in noise."
     if claim == "C4" and "sounds" in findings:

@@ -129,6 +129,13 @@ def test_transfer_is_against_dense_transfer(bench, known, reader):
     # Both trained for 10 epochs, as the dense model of the target did.
     assert [ways[way]["cost"] for way in ("dense", "dense transfer", "transferred ticket")] == [1, 1, 1]
     assert ways["own ticket"]["cost"] == 2
+    assert transfers(reader, SMALL)["source"] == []
+    for level, test in enumerate((ONE, ONE, (2,) * 5)):
+        write_ticket(bench, known["libri"], f"level_{level:02d}", test=test, density=0.475**level)
+    found = find(reader, SMALL, tests=None)
+    assert [row["wer"] for row in found["C5"]["source"]] == [0.25, 0.5]
+    text = "On its own test split the source has a WER of 25.0 % (density 100.0 %) and 50.0 % (density 22.6 %)"
+    assert text in page(found, seeds=(0,))
 
 
 @pytest.mark.usefixtures("conformer")
