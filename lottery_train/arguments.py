@@ -173,9 +173,11 @@ def controls_from(arguments, *, search):
         return (), names
     rounds = search.rounds
     first = rounds if search.is_one_training else 1
-    expected = (
-        f"levels from {first} to {rounds} (--rounds), such as {rounds}" if rounds else "none: a run without rounds"
-    )
+    expected = f"levels from {first} to {rounds} (--rounds), such as {rounds}"
+    if search.is_one_training:
+        expected = f"{rounds}: method {search.method} finds the ticket of --rounds alone"
+    if not rounds:
+        expected = "none: a run without rounds"
     texts = arguments.controls.split(",")
     if not all(text.isdecimal() and max(1, first) <= int(text) <= rounds for text in texts):
         raise ConfigError(f"--controls is {arguments.controls!r}, expected {expected}")

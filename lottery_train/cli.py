@@ -38,7 +38,8 @@ def _print_forecast(outlook, *, search, epochs, vocabulary):
     )
     print(f"vocabulary: {vocabulary}")
     if search.is_one_training:
-        print(f"method {search.method}: level {search.rounds} is found in one training of {epochs} epochs")
+        teacher = ", after the one of level 0, its teacher" if search.distillation else ""
+        print(f"method {search.method}: level {search.rounds} is found in one training of {epochs} epochs{teacher}")
     print(f"asymptote: endless rounds approach {outlook.asymptote:.2%} of the prunable weights")
     if outlook.floor:
         print(f"floor: {search.granularity} granularity keeps at least {outlook.floor:.2%} of them")
@@ -90,9 +91,13 @@ def _require_packages(config, *, is_dry_run):
             require_extra(package, extra="train")
 
 
+def _is_first():
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def _prepare_out(arguments, config):
     """Find the corpus before anything in --out is written or removed: a wrong name must not cost an old run."""
-    if int(os.environ.get("RANK", "0")) == 0:  # the other processes of torchrun wait for this one to join
+    if _is_first():  # the other processes of torchrun wait for this one to join
         find_mix(config.data.corpus, data_dir=arguments.data_dir)
         if not arguments.resume:
             clear_run(arguments.out, sources=(arguments.dense_from, config.train.init_from))
@@ -105,7 +110,7 @@ def _main(argv):
     arguments = parser.parse_args(argv)
     config = settings_from(arguments)
     _require_packages(config, is_dry_run=arguments.dry_run)
-    from lottery_train.forecast import forecast, with_target
+    from lottery_train.forecast import early_bird_note, forecast, with_target
 
     out = arguments.out if arguments.resume else None
     vocab_size, vocabulary = vocabulary_size(config.data.tokens, out=out)
@@ -113,6 +118,9 @@ def _main(argv):
         config = with_target(config, density=arguments.target_density, vocab_size=vocab_size)
     controls_from(arguments, search=config.search)
     outlook = forecast(config, vocab_size=vocab_size)
+    note = early_bird_note(config.search, density=outlook.densities[-1])
+    if note and _is_first():
+        print(f"note: {note}", file=sys.stderr)
     if arguments.dry_run:
         return _print_forecast(outlook, search=config.search, epochs=config.train.epochs, vocabulary=vocabulary)
     if arguments.out is None:

@@ -163,7 +163,8 @@ class SearchConfig(Settings):
         ramp: [first, last] share of the epochs between which the rounds of method gradual fall; method early-bird
             draws its mask at the last one at the latest.
         early_bird_distance: method early-bird draws its mask once it differs from those of the five epochs before in
-            less than this share of the prunable weights.
+            less than this share of the prunable weights; masks of density d differ in 2 d at most, so a low density
+            wants less.
         distillation: share of the divergence from level 0's symbol probabilities in the loss of every later training;
             methods of one training train level 0 first for it.
         schedule: how the rate goes on from round to round, and from layer to layer.

@@ -16,8 +16,9 @@ def trained_epochs(record):
 def training_costs(levels):
     """Return what it took to reach each ticket of a run: the trainings that it could not do without.
 
-    Evaluations, ranking and masks are left out; an epoch of a sparse model counts as one of the dense model. With
-    distillation every step after level 0 counts 4/3: the teacher's forward pass is a third of a step's work.
+    Evaluations, ranking and masks are left out, and what the ticket of `train.init_from` took; an epoch of a sparse
+    model counts as one of the dense model. With distillation every step after level 0 counts 4/3: the teacher's forward
+    pass is a third of a step's work.
 
     Args:
         levels: ticket.json contents of a run's levels, controls not among them, in any order.

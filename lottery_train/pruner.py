@@ -153,7 +153,8 @@ class EarlyBirdPruner(_RoundsOnTheWay):
         distance: normalised Hamming distance, of the prunable weights, below which the mask has settled: all of the
             `NUM_COMPARED` epochs before must be nearer.
         latest: epochs after which the mask is drawn in any case.
-    Source: You et al. 2020, "Drawing early-bird tickets" (arXiv 1909.11957), algorithm 1: distance 0.1, five masks.
+    Source: You et al. 2020, "Drawing early-bird tickets" (arXiv 1909.11957), algorithm 1, for channels at 30 to 70 %:
+        distance 0.1. Their code compares a mask with the four before it; the fifth makes this one no easier to please.
     """
 
     def __init__(self, mask, *, rounds, distance, latest):

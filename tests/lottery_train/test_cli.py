@@ -80,6 +80,33 @@ def test_dry_run_prints_levels_layers_and_asymptote(capsys):
 
 
 @pytest.mark.parametrize(
+    ("settings", "is_noted"),
+    [
+        (["--rounds", "7"], True),
+        (["--rounds", "6"], False),
+        (["--rounds", "7", "--set", "search.early_bird_distance=0.05"], False),
+        (["--rounds", "1", "--rate", "0.02"], True),
+        (["--rounds", "7", "--method", "gradual"], False),
+    ],
+)
+def test_an_early_bird_that_settles_whatever_was_learned_is_noted(settings, is_noted, capsys):
+    assert main(["--preset", "an4-unstructured", "--method", "early-bird", *settings, "--dry-run"]) == 0
+    noted = capsys.readouterr().err
+    assert ("note: two masks that keep" in noted) == is_noted
+    if is_noted and settings == ["--rounds", "7"]:
+        assert "keep 4.40% differ in 8.80% of the weights at most" in noted
+        assert "a tenth of what can differ, 0.0088, asks" in noted
+
+
+def test_a_dry_run_counts_the_teacher(capsys):
+    one = ["--preset", "an4-unstructured", "--method", "gradual", "--rounds", "1", "--dry-run"]
+    assert main(one) == 0
+    assert "level 1 is found in one training of 70 epochs\n" in capsys.readouterr().out
+    assert main([*one, "--distillation", "0.5"]) == 0
+    assert "of 70 epochs, after the one of level 0, its teacher\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--preset", "none"], "preset is 'none'"),

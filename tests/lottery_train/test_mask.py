@@ -105,6 +105,19 @@ def test_and_subset_and_equality(mask):
         mask.is_subset_of(Mask({"w": (2,)}))
 
 
+def test_distance_counts_prunable_weights_that_one_keeps_and_the_other_does_not():
+    first, second = (Mask({"w": (2, 4), "bias": (4,)}, prunable=("w",)) for _ in range(2))
+    first["w"] = torch.tensor([[True, True, False, False], [False] * 4])
+    second["w"] = torch.tensor([[False, True, True, False], [False] * 4])
+    second["bias"] = torch.zeros(4, dtype=torch.bool)
+    assert first.distance(second) == second.distance(first) == 2 / 8
+    assert first.distance(first) == 0
+    second["w"] = torch.tensor([[False] * 4, [True, True, False, False]])
+    assert first.distance(second) == 2 * first.density, "as far as two masks of a quarter can be"
+    with pytest.raises(ValueError, match="different parameters"):
+        first.distance(Mask({"w": (2, 4)}))
+
+
 def test_clone_shares_no_memory(mask):
     copy = mask.clone()
     copy["b.weight"].logical_not_()

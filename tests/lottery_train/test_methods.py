@@ -229,5 +229,5 @@ def test_controls_that_say_nothing_are_left_out_unless_named(settings, left_out)
         with pytest.raises(ConfigError, match=name):
             controls_from(parser.parse_args(["--controls", "3", "--control-names", name]), search=config)
     if config.is_one_training:
-        with pytest.raises(ConfigError, match="levels from 3 to 3"):
+        with pytest.raises(ConfigError, match="expected 3: method gradual finds"):
             controls_from(parser.parse_args(["--controls", "2"]), search=config)
