@@ -199,7 +199,7 @@ def _affordable(scale, density):
     gradual = ("--method", "gradual", *steps)
     base = scale.preset("an4-unstructured")
     yield Experiment(name=f"gradual_{density}", claims=("cost",), arguments=(*base, *gradual))
-    # Two masks of density d differ in at most 2 d of the weights: a tenth of that, as the paper's 0.1 is at half density.
+    # Two masks of density d differ in at most 2 d of the weights: a tenth of that, as 0.1 is at half density.
     distance = f"search.early_bird_distance={round(0.2 * scale.density(level), 4)}"
     early = ("--method", "early-bird", "--rounds", str(level), "--set", distance)
     yield Experiment(name=f"earlybird_{density}", claims=("cost",), arguments=(*base, *early))
