@@ -73,8 +73,10 @@ def noise_figure(found):
         rows = [row for row in found["rows"] if row["ticket"] == label]
         # The axis is in dB; clean speech has no ratio, and stands where 30 dB would.
         places = [30.0 if row["snr_db"] is None else row["snr_db"] for row in rows]
-        is_clean, is_dense = label.startswith("conformer"), label.endswith("level_00")
-        name = f"trained {'clean' if is_clean else 'in noise'}, {'dense' if is_dense else percent(rows[0]['density'])}"
+        is_clean, is_dense = label.startswith("conformer"), rows[0]["density"] == 1
+        names = {"ticket": "dense", "dense-longer": "dense, as long as the tickets"}
+        size = names[rows[0]["name"]] if is_dense else percent(rows[0]["density"])
+        name = f"trained {'clean' if is_clean else 'in noise'}, {size}"
         wers = tuple(row["wer"] for row in rows)
         lines.append(Series(name=name, x=tuple(places), y=wers, is_dashed=is_dense or is_clean))
     axis = {"x_label": "signal-to-noise ratio, dB (30: clean speech)", "falling_x": True}

@@ -159,10 +159,11 @@ def noises(reader, scale, tests):
         return {"statements": [judged], "rows": [], "has_sounds": tests is not None}
     dense, chosen = rows[0], best(rows)
     statements, found = [], []
+    longer = reader.control("noise", "dense-longer", level=scale.level(5))
     clean = [row for row in (reader.level("conformer", 0), reader.level("conformer", scale.level(5))) if row]
     for snr_db in (None, *SNRS_DB):
         reference = tests.row(dense, snr_db=snr_db)
-        for row in [*rows, *clean]:
+        for row in [*rows, *([longer] if longer else []), *clean]:
             heard = tests.row(row, snr_db=snr_db)
             found.append({"snr_db": snr_db, **heard.to_json(dense=reference)})
         heard = tests.row(chosen, snr_db=snr_db)
@@ -171,6 +172,9 @@ def noises(reader, scale, tests):
         is_headline = snr_db == 5.0
         judged = statement(text, heard, reference, judge=beats, is_headline=is_headline)
         statements.append(judged | {"snr_db": snr_db})
+        text = f"the best ticket ({percent(chosen.density)}) matches dense trained for as long {where}"
+        control = longer and tests.row(longer, snr_db=snr_db)
+        statements.append(statement(text, control and heard, control, judge=matches))
     return {"statements": statements, "rows": found, "best": chosen.label, "sounds": tests.sounds()}
 
 

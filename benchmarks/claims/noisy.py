@@ -37,6 +37,7 @@ class NoisyTests:
         if snr_db is None:
             return row
         folder, _, ticket = row.label.rpartition("/")
+        ticket = ticket if row.name == "ticket" else f"controls/{ticket}"
         scores = {seed: self._score(self.bench.folder(folder, seed=seed) / ticket, snr_db=snr_db) for seed in row.seeds}
         return dataclasses.replace(row, test=scores)
 

@@ -52,7 +52,8 @@ NOTES = {
     "with the pack's training sounds at 20, 10, 5 and 0 dB: three copies of each utterance are noisy, one "
     "is clean, and an epoch draws one of them, so that it costs what a clean one does. Tested with the pack's test "
     "sounds, which no training heard: one draw of sound and place for each utterance, the same at every ratio and for "
-    "every model. The best ticket is chosen on clean dev.",
+    "every model. The best ticket is chosen on clean dev. Dense trained for as long had as many "
+    "epochs as all levels together.",
     "C5": "The source is mini_librispeech in characters, on a processor: 15 epochs dense, then 3 rounds of 52.5 % with "
     "4 epochs each, to 10.7 %. Its dense level 0 and its ticket train on each target for the same number of epochs. "
     "Costs are in multiples of the dense training on the target alone; all training on the source is not counted.",

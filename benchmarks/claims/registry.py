@@ -37,11 +37,11 @@ _DRAWN_CONTROLS = ("dense-small", "random-ticket")
 RATE = 0.36
 PRIORITY = (
     "conformer", "cnn_lstm", "rnnt", "block1x4", "conformer_dense_small", "noise", "libri", "an4_from_libri_dense",
-    "an4_from_libri_ticket", "gradual_10", "earlybird_10", "conformer_longer", "lamp", "conformer_controls",
-    "block4x4", "unit", "unit_dense_small", "cnn_lstm_longer", "cnn_lstm_controls", "decaying", "layerwise",
-    "layerwise_modules", "distilled", "gradual_10_distilled", "imp", "rnnt_longer", "rnnt_controls", "gradual_4",
-    "gradual_16", "earlybird_4", "earlybird_16", "coffee", "coffee_from_libri_dense", "coffee_from_libri_ticket",
-    "asterisk", "asterisk_from_libri_dense", "asterisk_from_libri_ticket",
+    "an4_from_libri_ticket", "gradual_10", "earlybird_10", "conformer_longer", "noise_longer", "lamp",
+    "conformer_controls", "block4x4", "unit", "unit_dense_small", "cnn_lstm_longer", "cnn_lstm_controls", "decaying",
+    "layerwise", "layerwise_modules", "distilled", "gradual_10_distilled", "imp", "rnnt_longer", "rnnt_controls",
+    "gradual_4", "gradual_16", "earlybird_4", "earlybird_16", "coffee", "coffee_from_libri_dense",
+    "coffee_from_libri_ticket", "asterisk", "asterisk_from_libri_dense", "asterisk_from_libri_ticket",
 )  # fmt: skip
 # The source of the transfer on a processor: few rounds, larger ones, to the density of level 5 of the others.
 SOURCE_RATE, SOURCE_ROUNDS = 0.525, 3
@@ -112,7 +112,7 @@ def _backbone(scale, name):
     return _an4(scale, *BACKBONES[name])
 
 
-def _controls(scale, folder, names, *, label, levels=(5,), arguments=None, claims=("C1",)):
+def _controls(scale, folder, names, *, label, levels=(5,), arguments=None, claims=("C1",), is_noisy=False):
     """Return the experiment that sets controls beside a search's levels."""
     return Experiment(
         name=f"{folder}_{label}",
@@ -120,6 +120,7 @@ def _controls(scale, folder, names, *, label, levels=(5,), arguments=None, claim
         folder=folder,
         arguments=arguments or _backbone(scale, folder),
         init_from=STARTS.get(folder),
+        is_noisy=is_noisy,
         controls=tuple(sorted({scale.level(level) for level in levels})),
         control_names=names,
     )
@@ -163,12 +164,13 @@ def _noise(scale):
     # Three copies of four are noisy, at any of the SNRs that are tested.
     settings = ("--set", "data.noise_snrs_db=[20.0,10.0,5.0,0.0]", "--set", "data.num_noise_copies=3")
     rounds = ("--rounds", str(scale.level(5)))
-    yield Experiment(
-        name="noise",
-        claims=("C4",),
-        arguments=(*_an4(scale, "an4-unstructured"), *settings, *rounds),
-        is_noisy=True,
-    )
+    noisy = {
+        "claims": ("C4",),
+        "arguments": (*_an4(scale, "an4-unstructured"), *settings, *rounds),
+        "is_noisy": True,
+    }
+    yield Experiment(name="noise", **noisy)
+    yield _controls(scale, "noise", ("dense-longer",), label="longer", **noisy)
 
 
 def _transfer(scale, target):

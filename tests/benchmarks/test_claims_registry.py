@@ -131,6 +131,6 @@ def test_choosing_brings_what_is_needed():
     known = experiments(Scale())
     names = [experiment.name for experiment in choose(known, only=None, names="an4_from_libri_ticket,lamp")]
     assert names == ["conformer", "libri", "an4_from_libri_ticket", "lamp"]
-    assert [each.name for each in choose(known, only="C4", names=None)] == ["conformer", "noise"]
+    assert [each.name for each in choose(known, only="C4", names=None)] == ["conformer", "noise", "noise_longer"]
     with pytest.raises(ConfigError, match="no experiment 'lamb'"):
         choose(known, only=None, names="lamb")
