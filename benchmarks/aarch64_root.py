@@ -154,8 +154,9 @@ def make_arm_python(folder, *, cache=None):
     _run(
         [*emulator(root, processor=DEFAULT_PROCESSOR), str(python), "-m", "venv", "--without-pip", str(arm.environment)]
     )
-    # The pip that every Python brings; it runs on any processor.
-    (pip,) = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
+    # The pip that every Python brings, Debian's in a folder of its own; it runs on any processor.
+    places = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
+    pip = next(wheel for place in places for wheel in place.glob("pip-*.whl"))
     options = ["--isolated", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile"]
     options += ["--root-user-action=ignore", "--no-index", "--find-links", wheels]
     arm.run(pip / "pip", *options, wheel)

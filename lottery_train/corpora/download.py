@@ -127,12 +127,18 @@ def download_archives(archives, *, folder):
     Returns:
         `folder`.
     Raises:
-        CorpusError: a download failed, or an archive cannot be unpacked or points outside of the folder.
+        CorpusError: a download failed, an archive cannot be unpacked or points outside of the folder, or this Python
+            cannot unpack what it does not trust.
         LotteryError: the folder cannot be written.
     """
     folder = Path(folder)
     if folder.is_dir():
         return folder
+    if not hasattr(tarfile, "data_filter"):
+        raise CorpusError(
+            "this Python unpacks archives wherever they point: it is older than 3.11.4",
+            hint=f"use a newer Python, or unpack the corpus into {folder} yourself",
+        )
     paths = [fetch(archive, folder=folder.parent) for archive in archives]
     with explain_os_errors(folder):
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

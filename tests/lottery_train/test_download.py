@@ -12,6 +12,10 @@ import pytest
 from lottery_train.corpora.download import Archive, download_archives, fetch
 from lottery_train.errors import CorpusError
 
+needs_filter = pytest.mark.skipif(
+    not hasattr(tarfile, "data_filter"), reason="this Python (older than 3.11.4) unpacks archives wherever they point"
+)
+
 CONTENT = np.random.default_rng(0).bytes(600_000)
 
 
@@ -112,6 +116,7 @@ def test_a_refusal_of_the_server_is_told(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_filter
 def test_archives_are_unpacked_side_by_side_and_removed(server, tmp_path):
     server.files["/a.tar.gz"] = _tar({"LibriSpeech/dev/1.txt": b"one"})
     server.files["/b.tar.gz"] = _tar({"LibriSpeech/test/2.txt": b"two"})
@@ -129,6 +134,7 @@ def test_archives_are_unpacked_side_by_side_and_removed(server, tmp_path):
     assert len(server.ranges) == 3
 
 
+@needs_filter
 @pytest.mark.parametrize(
     "damage",
     [
@@ -144,3 +150,12 @@ def test_a_damaged_archive_leaves_nothing_unpacked(server, tmp_path, damage):
     with pytest.raises(CorpusError, match=r"a\.tar\.gz: cannot unpack"):
         download_archives([_archive(server, "/a.tar.gz")], folder=tmp_path / "inner" / "out")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.tar.gz", "inner"]
+
+
+def test_a_python_that_unpacks_anywhere_is_refused_before_the_download(server, tmp_path, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    server.files["/a.tar.gz"] = _tar({"a.txt": CONTENT})
+    with pytest.raises(CorpusError, match="older than 3.11.4") as caught:
+        download_archives([_archive(server, "/a.tar.gz")], folder=tmp_path / "out")
+    assert "unpack the corpus into" in caught.value.hint
+    assert not list(tmp_path.iterdir())
