@@ -96,4 +96,4 @@ def _random_mask(run, *, level):
     """Return the mask that the run's schedule and granularity give when chance ranks the weights."""
     rounds, dense_mask = rounds_of(run, criterion="random")
     model = build_model(run.dense_config(), seed=run.config.train.seed)
-    return rounds.make(model, dense_mask, first=1, last=level)
+    return rounds.make(dict(model.named_parameters()), dense_mask, first=1, last=level)

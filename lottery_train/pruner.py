@@ -73,9 +73,9 @@ class Rounds:
         sizes = {name: mask[name].numel() for name in mask.prunable}
         return self.schedule.densities(self.count, shares=self.schedule.shares(sizes))
 
-    def make(self, model, mask, *, first, last):
-        """Return the mask after rounds `first` to `last`, all ranked on the weights as they are."""
-        weights = {name: model.get_parameter(name).detach().cpu() for name in mask.prunable}
+    def make(self, weights, mask, *, first, last):
+        """Return the mask after rounds `first` to `last`, all ranked on the same weights (name -> tensor)."""
+        weights = {name: weights[name].detach().cpu() for name in mask.prunable}
         device = mask[mask.prunable[0]].device
         for level in range(first, last + 1):
             mask = prune(
@@ -135,7 +135,7 @@ class GradualPruner(_RoundsOnTheWay):
         due = sum(time <= position.progress + _EPSILON for time in self.times)
         if due == done:
             return False
-        mask = self.rounds.make(model, self.mask, first=done + 1, last=due)
+        mask = self.rounds.make(dict(model.named_parameters()), self.mask, first=done + 1, last=due)
         self._put_on(mask, position, num_rounds=due, folder=folder, is_writer=is_writer)
         return True
 
@@ -173,7 +173,8 @@ class EarlyBirdPruner(_RoundsOnTheWay):
         epoch = int(position.progress)
         if position.round_epochs or epoch != position.progress:
             return False
-        candidate = self.rounds.make(model, self.mask, first=1, last=self.rounds.count)
+        weights = dict(model.named_parameters())
+        candidate = self.rounds.make(weights, self.mask, first=1, last=self.rounds.count)
         farthest = max((candidate.distance(earlier) for earlier in self._earlier), default=None)
         position.mask_distances.append([epoch, farthest])
         position.is_settled = len(self._earlier) == NUM_COMPARED and farthest < self.distance

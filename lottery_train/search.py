@@ -13,7 +13,6 @@ from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.models.build import build_model
 from lottery_train.pruner import Pruner, Rounds, make_pruner
-from lottery_train.pruning import prune
 from lottery_train.start import Start, adopt_weights, first_mask, first_start
 from lottery_train.ticket import is_ticket, load_ticket, save_ticket
 from lottery_train.trainer import Trainer
@@ -40,22 +39,14 @@ def search(run):
 
 def search_iteratively(run):
     """Find a ticket of every level, from dense to `config.search.rounds`, each in a training of its own."""
-    model = build_model(run.dense_config(), seed=run.config.train.seed)
-    dense_mask = run.dense_mask(model)
-    criterion, granularity, schedule = run.pruning(model)
+    rounds, dense_mask = rounds_of(run)
     train_dense(run)
     for level in range(1, run.config.search.rounds + 1):
         if not is_ticket(run.level_folder(level)):
             parent = load_ticket(run.level_folder(level - 1))
             # A level 0 taken from another run carries the mask of that run's granularity.
-            mask = prune(
-                parent.weights,
-                parent.mask if level > 1 else dense_mask,
-                criterion=criterion,
-                granularity=granularity,
-                schedule=schedule,
-                level=level,
-            )
+            before = parent.mask if level > 1 else dense_mask
+            mask = rounds.make(parent.weights, before, first=level, last=level)
             train_ticket(
                 run,
                 run.level_folder(level),
