@@ -19,9 +19,11 @@ def method_row(reader, scale, method, density):
     level = scale.levels[density]
     if method in ("imp", "learning_rate", "distilled"):
         return reader.level("conformer" if method == "learning_rate" else method, level)
-    name = {"gradual": f"gradual_{density}", "early_bird": f"earlybird_{density}"}.get(method, f"{method}")
-    if method == "gradual_distilled":
-        name = f"gradual_{density}_distilled"
+    name = {
+        "gradual": f"gradual_{density}",
+        "gradual_distilled": f"gradual_{density}_distilled",
+        "early_bird": f"earlybird_{density}",
+    }[method]
     return reader.last(name) if name in reader.experiments else None
 
 

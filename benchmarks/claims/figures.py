@@ -90,15 +90,7 @@ def transfer_figure(targets):
     bars = []
     for way in ways:
         rows = [(place, targets[name][way]) for place, name in enumerate(names) if way in targets[name]]
-        bars.append(
-            Series(
-                name=way,
-                x=tuple(place for place, _ in rows),
-                y=tuple(row["wer"] for _, row in rows),
-                low=tuple(row["interval"][0] for _, row in rows),
-                high=tuple(row["interval"][1] for _, row in rows),
-            )
-        )
+        bars.append(replace(_line(way, [row for _, row in rows]), x=tuple(place for place, _ in rows)))
     return bar_figure(bars, groups=names, title="Tickets found on mini_librispeech", **_WER)
 
 

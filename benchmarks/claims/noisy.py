@@ -36,8 +36,7 @@ class NoisyTests:
         """Return a Row with its test scores in noise, seed by seed; the clean Row where snr_db is None."""
         if snr_db is None:
             return row
-        folder, _, ticket = row.label.rpartition("/")
-        ticket = ticket if row.name == "ticket" else f"controls/{ticket}"
+        folder, _, ticket = row.path.partition("/")
         scores = {seed: self._score(self.bench.folder(folder, seed=seed) / ticket, snr_db=snr_db) for seed in row.seeds}
         return dataclasses.replace(row, test=scores)
 

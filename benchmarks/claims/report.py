@@ -130,12 +130,13 @@ def _verdict_table(found):
     return Table(header=("claim", "verdict", "headlines", "experiments finished"), rows=rows, num_left=3)
 
 
-def _headline_table(found):
+def _headline_table(found, *, is_measured=False):
+    """Return the Table of all headlines, or of those that were measured."""
     rows = tuple(
         (claim, *statement_cells(each))
         for claim, findings in found.items()
         for each in findings["statements"]
-        if each["is_headline"]
+        if each["is_headline"] and not (is_measured and each["verdict"] == NOT_MEASURED)
     )
     return Table(header=("claim", "statement", *STATEMENT), rows=rows, num_left=3)
 
@@ -228,11 +229,5 @@ def _evidence(claim, findings):
 
 def readme_table(found):
     """Return the README's table in Markdown, between its markers: the headlines that were measured."""
-    rows = tuple(
-        (claim, *statement_cells(each))
-        for claim, findings in found.items()
-        for each in findings["statements"]
-        if each["is_headline"] and each["verdict"] != NOT_MEASURED
-    )
-    table = Table(header=("claim", "statement", *STATEMENT), rows=rows).markdown()
+    table = _headline_table(found, is_measured=True).markdown()
     return f"<!-- claims -->\n{table}\n<!-- /claims -->"

@@ -25,7 +25,7 @@ class Row:
     """A ticket or a control, once for every seed.
 
     Args:
-        label: experiment and ticket, such as "conformer/level_05".
+        path: of the ticket below the suite's runs, such as "conformer/controls/dense-small_05".
         name: `ticket`, or that of the control.
         level: of the ticket, or of the ticket that the control stands beside.
         density: kept share of the prunable weights, mean over seeds.
@@ -35,7 +35,7 @@ class Row:
         dev, test: seed -> Score.
     """
 
-    label: str
+    path: str
     name: str
     level: int
     density: float
@@ -44,6 +44,11 @@ class Row:
     cost: float | None
     dev: dict[int, Score]
     test: dict[int, Score]
+
+    @property
+    def label(self):
+        """Experiment and ticket, such as "conformer/level_05"."""
+        return self.path.replace("/controls/", "/")
 
     @property
     def seeds(self):
@@ -193,7 +198,7 @@ class Reader:
                 )
         costs = [self._cost(experiment, record, seed=seed) for seed, record in records.items()]
         return Row(
-            label=f"{experiment.folder}/{ticket.removeprefix('controls/')}",
+            path=f"{experiment.folder}/{ticket}",
             name=first["name"],
             level=first["level"],
             density=_mean(record["density"] for record in records.values()),
@@ -207,13 +212,10 @@ class Reader:
     def _cost(self, experiment, record, *, seed):
         """Return all the training that one ticket needed, in multiples of the run's dense training."""
         folder = self.bench.folder(experiment.folder, seed=seed)
-        # The first tickets did not say how they were trained: the run's settings do.
-        train = self.bench.settings(experiment, seed=seed).to_json()["train"]
-        levels = [{"train": train, **_read_record(path)} for path in sorted(folder.glob("level_*/ticket.json"))]
-        costs = training_costs(levels)
+        costs = training_costs([_read_record(path) for path in sorted(folder.glob("level_*/ticket.json"))])
         if record["name"] == "ticket":
             return costs.get(record["level"])
-        own = trained_epochs(record) / train["epochs"]
+        own = trained_epochs(record) / self.bench.settings(experiment, seed=seed).train.epochs
         if record["name"] not in _PARENTS:
             return own
         parent = costs.get(_PARENTS[record["name"]](record["level"]))

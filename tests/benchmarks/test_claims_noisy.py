@@ -38,7 +38,7 @@ def bench(tmp_path, monkeypatch):
 @pytest.fixture
 def row():
     known = {0: score((0,) * 5)}
-    return Row(label="noise/level_00", name="ticket", level=0, density=1.0, num_nonzeros=1, epochs=1, cost=1.0,
+    return Row(path="noise/level_00", name="ticket", level=0, density=1.0, num_nonzeros=1, epochs=1, cost=1.0,
                dev=known, test=known)  # fmt: skip
 
 
