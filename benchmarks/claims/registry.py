@@ -37,11 +37,11 @@ _DRAWN_CONTROLS = ("dense-small", "random-ticket")
 RATE = 0.36
 PRIORITY = (
     "conformer", "cnn_lstm", "rnnt", "block1x4", "conformer_dense_small", "noise", "libri", "an4_from_libri_dense",
-    "an4_from_libri_ticket", "gradual_10", "earlybird_10", "conformer_longer", "noise_longer", "lamp",
-    "conformer_controls", "block4x4", "unit", "unit_dense_small", "cnn_lstm_longer", "cnn_lstm_controls", "decaying",
-    "layerwise", "layerwise_modules", "distilled", "gradual_10_distilled", "imp", "rnnt_longer", "rnnt_controls",
-    "gradual_4", "gradual_16", "earlybird_4", "earlybird_16", "coffee", "coffee_from_libri_dense",
-    "coffee_from_libri_ticket", "asterisk", "asterisk_from_libri_dense", "asterisk_from_libri_ticket",
+    "an4_from_libri_ticket", "gradual_10", "earlybird_10", "unit", "imp", "lamp", "decaying", "layerwise",
+    "layerwise_modules", "block4x4", "conformer_controls", "noise_longer", "gradual_4", "earlybird_4", "gradual_16",
+    "earlybird_16", "coffee", "coffee_from_libri_dense", "coffee_from_libri_ticket", "asterisk",
+    "asterisk_from_libri_dense", "asterisk_from_libri_ticket", "conformer_longer", "unit_dense_small",
+    "cnn_lstm_controls", "distilled", "gradual_10_distilled", "rnnt_controls", "cnn_lstm_longer", "rnnt_longer",
 )  # fmt: skip
 # The source of the transfer on a processor: few rounds, larger ones, to the density of level 5 of the others.
 SOURCE_RATE, SOURCE_ROUNDS = 0.525, 3

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
@@ -107,17 +109,18 @@ class Runner:
             total=round(sum(minutes.values()), 1), unit="core-min", file=sys.stderr, disable=not sys.stderr.isatty(),
             bar_format="{desc} {bar} {n:.1f}/{total:.1f} core-minutes, {elapsed} gone, {remaining} left",
         )  # fmt: skip
-        try:
-            while waiting or self._running:
-                self._collect(failed)
-                busy = self._start(waiting)
-                if not self._running and not busy:
-                    break  # what is left waits for an experiment that failed or was not asked for
-                self._show(bar, minutes)
-                time.sleep(_PAUSE_S)
-        finally:
-            self._stop()
-            bar.close()
+        with _interrupted_by_sigterm():
+            try:
+                while waiting or self._running:
+                    self._collect(failed)
+                    busy = self._start(waiting)
+                    if not self._running and not busy:
+                        break  # what is left waits for an experiment that failed or was not asked for
+                    self._show(bar, minutes)
+                    time.sleep(_PAUSE_S)
+            finally:
+                self._stop()
+                bar.close()
         failed |= {task: state(self.bench, task) for task in waiting}
         return failed
 
@@ -191,6 +194,19 @@ class Runner:
                 process.kill()
                 process.wait()
         self._running = {}
+
+
+@contextlib.contextmanager
+def _interrupted_by_sigterm():
+    """Let SIGTERM do what Ctrl-C does: by itself it would end the suite and leave its trainings behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _lock(file):

@@ -1,5 +1,6 @@
 """Running experiments: those that fail stop nobody, those that are killed go on, those that are finished are left."""
 
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -132,19 +133,21 @@ def test_a_folder_that_another_program_works_in_is_waited_for(bench, tmp_path):
         assert other.wait() == 0
 
 
-def test_an_interrupted_suite_ends_its_trainings(bench, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_suite_ends_its_trainings(bench, monkeypatch, number):
     tasks = make_tasks(bench, chosen("conformer"))
     runner = Runner(bench, workers=1, command=lambda task: [sys.executable, "-c", "import time; time.sleep(60)"])
-    started = []
+    started, before = [], signal.getsignal(signal.SIGTERM)
 
     def interrupt(seconds):
         started.extend(runner._running.values())
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr("benchmarks.claims.runner.time", SimpleNamespace(sleep=interrupt))
     with pytest.raises(KeyboardInterrupt):
         runner.run(tasks)
     assert [process.poll() is not None for process in started] == [True]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_forecast_counts_tickets_and_what_a_training_has_done(bench):
