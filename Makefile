@@ -14,7 +14,7 @@ help:
 	@echo "make demo   train on the embedded corpus, find tickets, export, transcribe, measure latency"
 	@echo "make web    serve the page that recognises speech in the browser; BUNDLE=DIR takes another recogniser"
 	@echo "make test   run every test"
-	@echo "make lint   run ruff"
+	@echo "make lint   run ruff: its rules and its layout"
 	@echo "make setup  make $(VENV) with everything installed"
 	@echo "make engine compile the ticket engine again, after a change of its sources"
 	@echo "make clean  remove $(VENV) and build products"
@@ -42,6 +42,7 @@ test: $(READY)
 
 lint: $(READY)
 	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache runtime/engine/libticket_engine.*

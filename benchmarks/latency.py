@@ -171,8 +171,13 @@ def _parse(argv):
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run directory that lottery-train wrote")
     parser.add_argument("--bundles", required=True, metavar="DIR", help="where the bundles go, and are found again")
     parser.add_argument("--levels", type=int, nargs="+", metavar="N", help="levels to measure (default: all)")
-    parser.add_argument("--rounds", type=positive_int, default=DEFAULT_ROUNDS, metavar="N",
-                        help="passes over the clip for each bundle and precision (default: %(default)s)")
+    parser.add_argument(
+        "--rounds",
+        type=positive_int,
+        default=DEFAULT_ROUNDS,
+        metavar="N",
+        help="passes over the clip for each bundle and precision (default: %(default)s)",
+    )
     parser.add_argument("--threads", type=positive_int, default=1, metavar="N", help="threads (default: %(default)s)")
     parser.add_argument("--audio", metavar="FILE", help="clip to recognise (default: a built-in speech-like signal)")
     parser.add_argument("--paced", action="store_true", help="also play the clip at the pace of a microphone")

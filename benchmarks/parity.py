@@ -124,8 +124,11 @@ def summarise(report, masks):
 def _print(report, masks, summary):
     header = ("stage", "largest", "mean", "bound", "same symbol")
     rows = tuple(
-        (name, *(f"{value:.2g}" for value in (stage["log_probs"]["max"], stage["log_probs"]["mean"], stage["bound"])),
-         f"{stage['argmax_agreement']:.2%}")
+        (
+            name,
+            *(f"{value:.2g}" for value in (stage["log_probs"]["max"], stage["log_probs"]["mean"], stage["bound"])),
+            f"{stage['argmax_agreement']:.2%}",
+        )
         for name, stage in report["stages"].items()
     )
     print(Table(header=header, rows=rows).text(), end="\n\n")

@@ -15,7 +15,7 @@ from export.verify import verify
 from lottery_train.models.build import count_weights
 from lottery_train.models.registry import require_backbone
 from runtime import __version__
-from runtime.engine.library import EngineUnavailable, load
+from runtime.engine.library import EngineUnavailableError, load
 from runtime.features import ENCODER_FRAME_MS
 from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
 from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
@@ -172,7 +172,7 @@ def _tickets(model, *, chunk_frames, has_int8, num_bits, target, progress):
     """
     try:
         load()
-    except EngineUnavailable as error:
+    except EngineUnavailableError as error:
         progress(f"no {FILES[TICKET_ROLE]}: {error} ({error.hint})")
         return {}, None
     tickets = {}

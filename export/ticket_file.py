@@ -40,7 +40,7 @@ def write_ticket(model, *, chunk_frames, precision="int8", num_bits=8, target="s
         `bytes` of the file, and `weight_bytes`, those of them that are its entries.
     Raises:
         ValueError: no such format.
-        EngineUnavailable: the engine's library, which has the entropy coder, is missing.
+        EngineUnavailableError: the engine's library, which has the entropy coder, is missing.
     """
     tensors = _code(model, precision=precision, num_bits=num_bits, target=target, formats=formats)
     matrices = [tensor for tensor in tensors if not isinstance(tensor, np.ndarray)]

@@ -131,7 +131,7 @@ def verify(*, masked, model, chunk_frames, graphs, ort, tickets=(), num_chunks=N
     Raises:
         ExportError: a figure is out of its bound.
         BundleError: the engine refuses a ticket file.
-        EngineUnavailable: there are ticket files and no engine.
+        EngineUnavailableError: there are ticket files and no engine.
     """
     masked.eval()
     model.eval()

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from lottery_train.batching import collate, pack
-
-NUM_RESAMPLES = 2000
+from runtime.word_errors import bootstrap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +44,10 @@ def score_texts(references, hypotheses, *, loss=0.0, seed=0):
         errors.append(words.substitutions + words.deletions + words.insertions)
         counts.append(words.hits + words.substitutions + words.deletions)
     errors, counts = np.array(errors), np.array(counts)
-    draws = np.random.default_rng(seed).integers(len(errors), size=(NUM_RESAMPLES, len(errors)))
-    low, high = np.quantile(errors[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
+    wer, low, high = bootstrap(errors, counts, seed=seed)
     return Score(
-        wer=float(errors.sum() / counts.sum()),
-        wer_interval=(float(low), float(high)),
+        wer=wer,
+        wer_interval=(low, high),
         cer=float(jiwer.cer(references, hypotheses)),
         loss=loss,
         num_utterances=len(references),
@@ -60,14 +58,9 @@ def score_texts(references, hypotheses, *, loss=0.0, seed=0):
 
 
 def paired_difference(first, second, *, seed=0):
-    """Return (difference, low, high) of WER second - first, with a paired 95 % bootstrap over utterances.
-
-    Source: Bisani & Ney 2004, bootstrap estimates for confidence intervals in ASR performance evaluation.
-    """
-    a, b, words = np.array(first.word_errors), np.array(second.word_errors), np.array(first.word_counts)
-    draws = np.random.default_rng(seed).integers(len(words), size=(NUM_RESAMPLES, len(words)))
-    low, high = np.quantile((b - a)[draws].sum(1) / words[draws].sum(1), [0.025, 0.975])
-    return float((b - a).sum() / words.sum()), float(low), float(high)
+    """Return (difference, low, high) of WER second - first, with a paired 95 % bootstrap over utterances."""
+    errors = np.array(second.word_errors) - np.array(first.word_errors)
+    return bootstrap(errors, np.array(first.word_counts), seed=seed)
 
 
 def pool_scores(scores):
@@ -80,8 +73,7 @@ def pool_scores(scores):
         for name in ("word_errors", "word_counts")
     )
     pooled = replace(scores[0], word_errors=errors, word_counts=words, num_words=sum(words))
-    # Beside a model that never errs, the difference is the error rate.
-    wer, low, high = paired_difference(replace(pooled, word_errors=(0,) * len(words)), pooled)
+    wer, low, high = bootstrap(np.array(errors), np.array(words))
     return replace(pooled, wer=wer, wer_interval=(low, high))
 
 

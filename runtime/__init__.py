@@ -18,7 +18,7 @@ _MODULES = {
     "EndpointRules": "endpoint",
     "Endpointer": "endpoint",
     "EngineSession": "engine.session",
-    "EngineUnavailable": "engine.library",
+    "EngineUnavailableError": "engine.library",
     "Fbank": "features",
     "FileEntry": "manifest",
     "Geometry": "manifest",

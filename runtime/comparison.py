@@ -143,7 +143,7 @@ def latency_table(rows):
     header = (
         "bundle", "kind", "density", "ticket WER %", "precision", "backend", "chunk p50 ms", "p95", "p99",
         "model p50 ms", "speed-up", "RTF", "CPU s/s",
-    )
+    )  # fmt: skip
     cells = tuple(
         (
             row["bundle"],

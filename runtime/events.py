@@ -83,9 +83,7 @@ class JsonLines:
 
     def _write_result(self, kind, result, **fields):
         self._told_behind_s = self._behind_s
-        self._write(
-            kind, **result_json(result), **fields, heard_s=self._heard_s, **self._lost, behind_s=self._behind_s
-        )
+        self._write(kind, **result_json(result), **fields, heard_s=self._heard_s, **self._lost, behind_s=self._behind_s)
 
     def _write(self, kind, **fields):
         print(json.dumps({"type": kind, **fields}), file=self._out, flush=True)

@@ -178,9 +178,7 @@ def _clips(job):
     from runtime.latency import time_interleaved
 
     samples = load_clip(job["conditions"]["audio"])
-    recognizers = [
-        _open(candidate, conditions=job["conditions"], samples=samples) for candidate in job["candidates"]
-    ]
+    recognizers = [_open(candidate, conditions=job["conditions"], samples=samples) for candidate in job["candidates"]]
     with tqdm(total=job["repeats"], desc="timing", unit="round", disable=not sys.stderr.isatty()) as progress:
         timings = time_interleaved(
             recognizers,

@@ -231,8 +231,8 @@ def summarise(timings, *, references=None, offline_texts=None, seed=0):
     }
     if references is not None and offline_texts is not None:
         stream_texts = [timing.text for timing in timings]
-        found = paired_difference(stream_texts, offline_texts, references=references, seed=seed)
-        report["stream_wer"], report["offline_wer"] = found.first_wer, found.second_wer
+        found = paired_difference(offline_texts, stream_texts, references=references, seed=seed)
+        report["offline_wer"], report["stream_wer"] = found.first_wer, found.second_wer
         report["stream_minus_offline_wer"] = found.difference
         report["stream_minus_offline_wer_interval"] = list(found.interval)
     return report

@@ -198,7 +198,7 @@ def choose_model(manifest, *, precision="auto", backend="auto"):
         (backend, precision), neither of them "auto".
     Raises:
         BundleError: the bundle has no such model.
-        EngineUnavailable: "engine" was asked for, and its library is not there.
+        EngineUnavailableError: "engine" was asked for, and its library is not there.
         LotteryError: an unknown name, or neither backend can run here.
     """
     _check_name(precision, "precision", PRECISIONS)
@@ -216,7 +216,7 @@ def choose_model(manifest, *, precision="auto", backend="auto"):
             f"nothing here can run bundle {manifest.name}: {missing}, and {complaint}",
             hint=f"{missing.hint}; or {complaint.hint}",
         ) from complaint
-    if isinstance(complaint, library.EngineUnavailable):
+    if isinstance(complaint, library.EngineUnavailableError):
         say_once(f"note: running on onnxruntime: {complaint} ({complaint.hint})")
     return "onnxruntime", choose_precision(manifest, precision=precision)
 
@@ -229,7 +229,7 @@ def complaint_about_backend(backend):
         return LotteryError("onnxruntime is not installed", hint=_GET_ONNXRUNTIME) if is_missing else None
     try:
         library.load()
-    except library.EngineUnavailable as error:
+    except library.EngineUnavailableError as error:
         return error
     return None
 

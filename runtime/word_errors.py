@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_NUM_RESAMPLES = 10_000
+_NUM_RESAMPLES = 2000
 
 
 def word_errors(reference, hypothesis):
@@ -17,9 +17,8 @@ def word_errors(reference, hypothesis):
     for row, word in enumerate(said, start=1):
         diagonal, costs[0] = costs[0], row
         for column, other in enumerate(heard, start=1):
-            diagonal, costs[column] = costs[column], min(
-                costs[column] + 1, costs[column - 1] + 1, diagonal + (word != other)
-            )
+            cheapest = min(costs[column] + 1, costs[column - 1] + 1, diagonal + (word != other))
+            diagonal, costs[column] = costs[column], cheapest
     return costs[-1]
 
 
@@ -29,7 +28,7 @@ class PairedDifference:
 
     Args:
         first_wer, second_wer: errors over spoken words.
-        difference: first less second.
+        difference: second less first.
         interval: 95 % of the difference, by bootstrap over recordings: both rates are drawn from the same ones.
     """
 
@@ -50,23 +49,34 @@ def paired_difference(first, second, *, references, seed=0):
         PairedDifference.
     Raises:
         ValueError: the lists differ in length, or nothing was said.
-    Source: Bisani & Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004.
     """
     num_words = np.array([len(text.split()) for text in references])
     if not num_words.sum():
         raise ValueError("the references hold no word")
-    errors = np.array(
-        [
-            [word_errors(said, text) for said, text in zip(references, texts, strict=True)]
-            for texts in (first, second)
-        ]
+    first_errors, second_errors = (
+        np.array([word_errors(said, text) for said, text in zip(references, texts, strict=True)])
+        for texts in (first, second)
     )
-    first_wer, second_wer = (errors.sum(axis=1) / num_words.sum()).tolist()
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(num_words), (_NUM_RESAMPLES, len(num_words)))
-    words = num_words[drawn].sum(axis=1)
-    differences = (errors[0] - errors[1])[drawn].sum(axis=1)[words > 0] / words[words > 0]
-    low, high = np.quantile(differences, [0.025, 0.975]).tolist()
+    difference, low, high = bootstrap(second_errors - first_errors, num_words, seed=seed)
     return PairedDifference(
-        first_wer=first_wer, second_wer=second_wer, difference=first_wer - second_wer, interval=(low, high)
+        first_wer=float(first_errors.sum() / num_words.sum()),
+        second_wer=float(second_errors.sum() / num_words.sum()),
+        difference=difference,
+        interval=(low, high),
     )
+
+
+def bootstrap(errors, num_words, *, seed=0):
+    """Return (rate, low, high): errors over words, and the 95 % percentile interval by bootstrap over recordings.
+
+    Args:
+        errors: int (N,), of each recording; may be the difference of two models' errors.
+        num_words: int (N,), what was said; at least one word in all.
+        seed: of the draws.
+    Source: Bisani & Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004.
+    """
+    draws = np.random.default_rng(seed).integers(len(errors), size=(_NUM_RESAMPLES, len(errors)))
+    drawn_errors, drawn_words = errors[draws].sum(axis=1), num_words[draws].sum(axis=1)
+    has_words = drawn_words > 0
+    low, high = np.quantile(drawn_errors[has_words] / drawn_words[has_words], [0.025, 0.975])
+    return float(errors.sum() / num_words.sum()), float(low), float(high)

@@ -6,6 +6,7 @@ ACCENTS = (
 
 # Families (steph, steph2, steph3) stay together, so that held-out voices are new ones. Left out: robots,
 # whispers, and voices that clip or that change speed so far that words overlap.
+# fmt: off
 VARIANTS = {
     "train": (
         "Alex", "Alicia", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky", "Lee",
@@ -14,10 +15,11 @@ VARIANTS = {
         "john", "kaukovalta", "klatt", "klatt3", "klatt4", "klatt6", "m1", "m2", "m3", "m6", "m7", "max",
         "michel", "miguel", "norbert", "pablo", "paul", "rob", "robert", "sandro", "shelby", "steph",
         "steph2", "victor", "zac",
-    ),  # fmt: skip
+    ),
     "dev": ("Nguyen", "f4", "m4", "m8", "marcelo", "quincy"),
     "test": ("Andy", "aunty", "belinda", "boris", "f2", "f5", "linda", "m5", "travis"),
 }
+# fmt: on
 
 
 def draw_voice(rng, *, split):

@@ -37,7 +37,7 @@ class UnusableMemoryError(ValueError):
     """An array that the engine would write to is not aligned, or read-only; a copy in `aligned_bytes` would serve."""
 
 
-class EngineUnavailable(LotteryError):
+class EngineUnavailableError(LotteryError):
     """The engine's library is missing, cannot be loaded, or belongs to another version of this package."""
 
 
@@ -96,7 +96,7 @@ def load():
     """Return the library as a ctypes.CDLL, loaded at the first call.
 
     Raises:
-        EngineUnavailable: missing, not loadable, or of another ABI version.
+        EngineUnavailableError: missing, not loadable, or of another ABI version.
     """
     path = library_path()
     with _lock:
@@ -107,13 +107,13 @@ def load():
 
 def _load(path):
     if not path.is_file():
-        raise EngineUnavailable(f"the ticket engine is not installed: no {path}", hint=_REINSTALL)
+        raise EngineUnavailableError(f"the ticket engine is not installed: no {path}", hint=_REINSTALL)
     try:
         library = ctypes.CDLL(os.fspath(path))
         library.ticket_abi_version.restype = _UINT32
         version = library.ticket_abi_version()
         if version != ABI_VERSION:
-            raise EngineUnavailable(
+            raise EngineUnavailableError(
                 f"the ticket engine is of another version: {path} has ABI {version}, this lottery-asr uses "
                 f"{ABI_VERSION}",
                 hint=_REINSTALL,
@@ -123,7 +123,7 @@ def _load(path):
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
         # AttributeError: a library without one of the functions.
-        raise EngineUnavailable(f"the ticket engine cannot be loaded: {error}", hint=_REINSTALL) from error
+        raise EngineUnavailableError(f"the ticket engine cannot be loaded: {error}", hint=_REINSTALL) from error
     return library
 
 
@@ -131,7 +131,7 @@ def is_available():
     """Return whether the library is there and can be loaded."""
     try:
         load()
-    except EngineUnavailable:
+    except EngineUnavailableError:
         return False
     return True
 
@@ -140,7 +140,7 @@ def instruction_sets():
     """Return the names of the instruction sets that the library has and this processor runs, best first.
 
     Raises:
-        EngineUnavailable: see load.
+        EngineUnavailableError: see load.
     """
     return tuple(load().ticket_instruction_sets().decode().split())
 
@@ -150,7 +150,7 @@ def choose_instruction_set(name=None):
 
     Raises:
         LotteryError: this library and processor have no such one.
-        EngineUnavailable: see load.
+        EngineUnavailableError: see load.
     """
     present = instruction_sets()
     wanted, source = (name, "instruction_set") if name else (os.environ.get(ISA_VARIABLE), ISA_VARIABLE)
@@ -176,7 +176,7 @@ class Model:
     Raises:
         BundleError: the library refuses the file; its reason is in the message.
         LotteryError: no such instruction set.
-        EngineUnavailable: see load.
+        EngineUnavailableError: see load.
     """
 
     def __init__(self, data, *, instruction_set=None, source="model.ticket"):
@@ -266,7 +266,7 @@ def encode(frequencies, symbols):
         bytes.
     Raises:
         ValueError: an array is not as described.
-        EngineUnavailable: see load.
+        EngineUnavailableError: see load.
     """
     frequencies_address = _address(frequencies, "frequencies", np.uint16, (NUM_SYMBOLS,))
     symbols_address = _address(symbols, "symbols", np.uint8, (symbols.size,))
@@ -294,7 +294,7 @@ def integer_product(weights, x, *, format, instruction_set=None):
         int32 (rows, frames).
     Raises:
         ValueError: an array is not as described, or the engine refuses the format or sizes.
-        EngineUnavailable: see load.
+        EngineUnavailableError: see load.
     """
     rows, cols, frames = *weights.shape, x.shape[-1]
     addresses = [_address(weights, "weights", np.int8, (rows, cols)), _address(x, "x", np.float32, (cols, frames))]

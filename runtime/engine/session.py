@@ -27,7 +27,7 @@ class EngineSession:
         instruction_set: one of runtime.engine.library.instruction_sets(); None for the best (LOTTERY_ENGINE_ISA).
     Raises:
         BundleError: the file cannot be read, the engine refuses it, or it is not what the manifest says.
-        EngineUnavailable: the engine's library is not there.
+        EngineUnavailableError: the engine's library is not there.
         LotteryError: no such instruction set.
     """
 

@@ -65,9 +65,7 @@ def test_tickets_are_written_once(cache):
     assert again == first
     assert {precision: path.stat().st_mtime_ns for precision, path in again.items()} == before
     assert formats_again == formats
-    facts = describe_model(
-        Variant(name="x", label="x", density=0.1), model, chunk_frames=CHUNK_FRAMES, formats=formats
-    )
+    facts = describe_model(Variant(name="x", label="x", density=0.1), model, chunk_frames=CHUNK_FRAMES, formats=formats)
     assert sum(facts["formats"].values()) == 2 + 2 * 9 + 1
     assert facts["num_nonzeros"] < facts["num_weights"]
     assert facts["useful_multiply_adds"] < facts["dense_multiply_adds"]

@@ -29,8 +29,13 @@ def make_part(tmp_path, *, size="8m", **engine_ms):
     for name, times in engine_ms.items():
         described.append(
             {
-                "name": name, "label": name, "num_nonzeros": 1000, "num_weights": 2000, "useful_multiply_adds": 10**6,
-                "dense_multiply_adds": 10**7, "formats": {"dense_i8": 3},
+                "name": name,
+                "label": name,
+                "num_nonzeros": 1000,
+                "num_weights": 2000,
+                "useful_multiply_adds": 10**6,
+                "dense_multiply_adds": 10**7,
+                "formats": {"dense_i8": 3},
             }  # fmt: skip
         )
         files[name] = {"engine_int8": path, "onnxruntime_int8": path, "openvino_fp32": path}

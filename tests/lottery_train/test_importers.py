@@ -268,7 +268,7 @@ def _folder(root, *, columns, rows):
 
 def test_folder_with_splits(tmp_path):
     rows = [
-        ["a.wav", "Say \"hi\", then stop", "train", "s1"],
+        ["a.wav", 'Say "hi", then stop', "train", "s1"],
         ["b/c.wav", "two", "validation", "s2"],
         ["d.wav", "three", "test", ""],
     ]

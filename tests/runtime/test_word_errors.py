@@ -35,7 +35,7 @@ def test_pairing_makes_a_constant_difference_certain():
     num_wrong = rng.integers(0, 4, 50)
     first = [" ".join(["x"] * (count + 1) + ["a", "b", "c", "d"][count + 1 :]) for count in num_wrong]
     second = [" ".join(["x"] * count + ["a", "b", "c", "d"][count:]) for count in num_wrong]
-    found = paired_difference(first, second, references=references)
+    found = paired_difference(second, first, references=references)
     assert found.difference == pytest.approx(0.25)
     assert found.interval == pytest.approx((0.25, 0.25))
 
@@ -46,7 +46,7 @@ def test_the_interval_is_that_of_the_mean_difference():
     references, second = ["a b c d"] * 400, ["a b c d"] * 400
     is_wrong = rng.random(400) < 0.3
     first = ["x b c d" if wrong else "a b c d" for wrong in is_wrong]
-    found = paired_difference(first, second, references=references)
+    found = paired_difference(second, first, references=references)
     half = 1.96 * is_wrong.std() / 4 / np.sqrt(400)
     assert found.interval[0] == pytest.approx(found.difference - half, abs=0.2 * half)
     assert found.interval[1] == pytest.approx(found.difference + half, abs=0.2 * half)

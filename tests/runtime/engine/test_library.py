@@ -10,7 +10,7 @@ import pytest
 
 from runtime.engine import library
 from runtime.engine.build import BuildError, build
-from runtime.engine.library import EngineUnavailable, Model, aligned_bytes, encode, integer_product
+from runtime.engine.library import EngineUnavailableError, Model, aligned_bytes, encode, integer_product
 from runtime.errors import BundleError, LotteryError
 from tests.runtime.engine.reference_ticket import rans_symbols, read_ticket
 from tests.runtime.engine.tiny_ticket import random_ticket
@@ -39,7 +39,7 @@ def test_a_missing_library_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("LOTTERY_ENGINE_LIBRARY", str(tmp_path / "gone.so"))
     assert not library.is_available()
     for call in (library.load, library.instruction_sets, lambda: Model(b"")):
-        with pytest.raises(EngineUnavailable, match=r"is not installed: no .*gone\.so") as caught:
+        with pytest.raises(EngineUnavailableError, match=r"is not installed: no .*gone\.so") as caught:
             call()
         assert "apt install g++" in caught.value.hint
 
@@ -48,7 +48,7 @@ def test_a_file_that_is_no_library_is_unavailable(tmp_path, monkeypatch):
     path = tmp_path / "text.so"
     path.write_text("not a library")
     monkeypatch.setenv("LOTTERY_ENGINE_LIBRARY", str(path))
-    with pytest.raises(EngineUnavailable, match=r"cannot be loaded: .*text\.so"):
+    with pytest.raises(EngineUnavailableError, match=r"cannot be loaded: .*text\.so"):
         library.load()
 
 
@@ -70,7 +70,7 @@ def test_a_library_of_another_version_is_unavailable(tmp_path, monkeypatch, vers
     except BuildError as error:
         pytest.skip(str(error))
     monkeypatch.setenv("LOTTERY_ENGINE_LIBRARY", str(path))
-    with pytest.raises(EngineUnavailable, match=complaint):
+    with pytest.raises(EngineUnavailableError, match=complaint):
         library.load()
 
 
