@@ -168,7 +168,7 @@ def _main(argv):
     reader = Reader(bench, known)
     for task, why in unfinished.items():
         print(f"not finished: {task}: {why}", file=sys.stderr)
-    if not any(map(reader.has, known)):
+    if not any(map(reader.seeds, known)):
         # An empty page would take the place of results that are there.
         raise ConfigError(
             f"{runs}: no experiment has finished there", hint="is it the right --runs, the right --seeds?"

@@ -32,7 +32,7 @@ judged alone: where nothing differs one in forty "beats" by chance, and here are
 
 The interval speaks of these very models on other utterances. The same training with another seed makes another model; \
 how far that one differs is not in the interval. Several seeds, where named, are averaged, each beside its \
-own dense model.
+own dense model; a difference, and the two rates it stands between, are of the seeds that finished both.
 
 Rounds are fewer and larger than the paper's (36 % a round, 7 rounds to 4.4 %), and all but "imp" rewind the learning \
 rate instead of the weights: 12 epochs a level after 70 dense ones."""

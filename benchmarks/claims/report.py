@@ -186,6 +186,9 @@ def _extremes(findings):
             f"{name}: extreme ticket {on_test} (by the same rule on dev: {on_dev}); best ticket, chosen on dev, "
             f"{percent(chosen['density'])}, {minus_text(chosen, 'dense')} points against dense."
         )
+        by_seed = each["rows"][0]["wer_by_seed"]
+        if len(by_seed) > 1:
+            lines.append(f"Its dense model by seed: {', '.join(map(percent, by_seed.values()))}.")
     return " ".join(lines)
 
 

@@ -1,6 +1,9 @@
-"""Rows of results: what finished tickets say, seeds pooled, always compared over the same seeds and utterances."""
+"""Rows of results: what finished tickets say, seeds pooled, always compared over the same seeds and utterances.
 
-from dataclasses import dataclass
+A seed counts once it finished the whole experiment: nobody waits for the others, half a search gives no number.
+"""
+
+from dataclasses import dataclass, replace
 
 from lottery_train.cost import trained_epochs, training_costs
 from lottery_train.errors import TicketError
@@ -65,6 +68,15 @@ class Row:
         """WER on test."""
         return pool_scores(list(self.test.values())).wer
 
+    def common_seeds(self, other):
+        """Return the seeds that finished both rows: what compares them."""
+        return sorted(self.test.keys() & other.test.keys())
+
+    def over(self, seeds):
+        """Return the Row of some of its seeds alone; what is a mean over all of them stays."""
+        dev, test = ({seed: scores[seed] for seed in seeds} for scores in (self.dev, self.test))
+        return replace(self, dev=dev, test=test)
+
     def minus(self, other, *, split="test"):
         """Return {"minus", "interval", "seeds"}: WER of this minus other's, paired, over the seeds of both; or None.
 
@@ -72,7 +84,7 @@ class Row:
             TicketError: the two were not tested on the same utterances, so that nothing can be paired.
         """
         mine, others = getattr(self, split), getattr(other, split)
-        seeds = sorted(mine.keys() & others.keys())
+        seeds = self.common_seeds(other)
         if not seeds:
             return None
         if len({tuple(scores[seed].word_counts) for scores in (mine, others) for seed in seeds}) > 1:
@@ -99,11 +111,13 @@ class Row:
             "epochs": self.epochs,
             "cost": self.cost,
             "seeds": self.seeds,
+            "wer_by_seed": {str(seed): score.wer for seed, score in sorted(self.test.items())},
         }
         for name, other in ({"dense": dense} | others).items():
             found = other and self.minus(other)
             row[f"minus_{name}"] = found and found["minus"]
             row[f"minus_{name}_interval"] = found and found["interval"]
+            row[f"minus_{name}_seeds"] = found and found["seeds"]
         return row
 
 
@@ -139,27 +153,25 @@ class Reader:
                     found.append((name, seed, f"{done} of {len(tickets)} trainings finished"))
         return found
 
-    def has(self, name):
-        """Tell whether an experiment finished with every seed."""
-        return not self.unfinished([name])
+    def seeds(self, name):
+        """Return the seeds that finished an experiment."""
+        experiment = self.experiments[name]
+        return [seed for seed in self.bench.seeds if self.bench.is_finished(experiment, seed=seed)]
 
     def level(self, name, level):
-        """Return the Row of a level of an experiment that finished, or None."""
-        return self._row(self.experiments[name], f"level_{level:02d}") if self.has(name) else None
+        """Return the Row of a level of an experiment, or None."""
+        return self._row(self.experiments[name], f"level_{level:02d}", seeds=self.seeds(name))
 
     def last(self, name):
-        """Return the Row of the sparsest level of an experiment that finished, or None."""
-        if not self.has(name):
-            return None
-        tickets = self.bench.tickets(self.experiments[name], seed=self.bench.seeds[0])
-        return self._row(self.experiments[name], sorted(path.name for path in tickets)[-1])
+        """Return the Row of the sparsest level of an experiment, or None."""
+        rows = self.levels(name)
+        return rows[-1] if rows else None
 
     def levels(self, name):
-        """Return the Rows of an experiment that finished, level 0 first; none where it did not finish."""
-        if not self.has(name):
-            return []
-        tickets = self.bench.tickets(self.experiments[name], seed=self.bench.seeds[0])
-        return [self._row(self.experiments[name], path.name) for path in sorted(tickets)]
+        """Return the Rows of an experiment, level 0 first; none where no seed finished it."""
+        experiment, seeds = self.experiments[name], self.seeds(name)
+        tickets = sorted(self.bench.tickets(experiment, seed=seeds[0])) if seeds else []
+        return [self._row(experiment, path.name, seeds=seeds) for path in tickets]
 
     def controls(self, folder):
         """Return the Rows of the controls in a run directory, of experiments of the suite, as far as they finished."""
@@ -169,7 +181,10 @@ class Reader:
             if experiment.folder == folder and experiment.controls
             for path in self.bench.tickets(experiment, seed=self.bench.seeds[0])
         ]
-        rows = [self._row(self.experiments[folder], f"controls/{name}") for name in dict.fromkeys(paths)]
+        rows = [
+            self._row(self.experiments[folder], f"controls/{name}", seeds=self.bench.seeds)
+            for name in dict.fromkeys(paths)
+        ]
         return [row for row in rows if row is not None]
 
     def control_names(self, folder):
@@ -179,12 +194,12 @@ class Reader:
 
     def control(self, folder, name, *, level):
         """Return the Row of one control, or None."""
-        return self._row(self.experiments[folder], f"controls/{name}_{level:02d}")
+        return self._row(self.experiments[folder], f"controls/{name}_{level:02d}", seeds=self.bench.seeds)
 
-    def _row(self, experiment, ticket):
-        """Return the Row of a ticket below a run directory, over the seeds that finished it, or None."""
+    def _row(self, experiment, ticket, *, seeds):
+        """Return the Row of a ticket below a run directory, over those of the seeds that finished it, or None."""
         records = {}
-        for seed in self.bench.seeds:
+        for seed in seeds:
             path = self.bench.folder(experiment.folder, seed=seed) / ticket
             if is_ticket(path) and not self.bench.has_other_settings(experiment, seed=seed):
                 records[seed] = _read_record(path / "ticket.json")

@@ -21,8 +21,8 @@ def statement(text, row, other, *, judge, is_headline=False):
         "text": text,
         "is_headline": is_headline,
         "verdict": judge(*difference["interval"]),
-        "wer": row.wer,
-        "other_wer": other.wer,
+        "wer": row.over(difference["seeds"]).wer,
+        "other_wer": other.over(difference["seeds"]).wer,
         "cost": row.cost,
         **difference,
     }

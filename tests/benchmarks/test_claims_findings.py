@@ -10,7 +10,7 @@ from benchmarks.claims.findings import best, extreme, matching, schedules, struc
 from benchmarks.claims.registry import PRIORITY, experiments
 from benchmarks.claims.report import find, page, readme_table, summarise, write_report
 from benchmarks.claims.scores import Reader, of_equal_size
-from benchmarks.claims.verdict import beats, matches, overall, unmeasured
+from benchmarks.claims.verdict import beats, matches, overall, statement, unmeasured
 from lottery_train.errors import TicketError
 from tests.benchmarks.claims_runs import SMALL, write_ticket
 
@@ -73,13 +73,33 @@ def test_seeds_are_pooled_and_compared_with_their_own_dense(bench, known):
     assert second.wer == pytest.approx((0 + 5) / 40)
     assert second.minus(dense)["minus"] == pytest.approx(-0.25)
     assert second.minus(dense)["seeds"] == [0, 1]
+    assert dense.to_json()["wer_by_seed"] == {"0": 0.25, "1": 0.5}
+    found = find(reader, SMALL, tests=None)
+    assert "Its dense model by seed: 25.0 %, 50.0 %." in page(found, seeds=(0, 1))
 
 
 @pytest.mark.usefixtures("conformer")
-def test_a_seed_that_is_missing_leaves_the_experiment_out(bench, known):
+def test_a_seed_that_is_not_finished_counts_nowhere(bench, known):
     reader = Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(0, 1)), known)
-    assert reader.levels("conformer") == []
-    assert reader.unfinished(["conformer"]) == [("conformer", 1, "0 of 3 trainings finished")]
+    for level in range(2):
+        write_ticket(bench, known["conformer"], f"level_{level:02d}", test=(4,) * 5, seed=1)
+    assert reader.levels("conformer")[0].seeds == [0]
+    assert reader.level("conformer", 1).seeds == [0]
+    assert reader.unfinished(["conformer"]) == [("conformer", 1, "2 of 3 trainings finished")]
+
+
+@pytest.mark.usefixtures("conformer")
+def test_rates_stand_beside_a_difference_of_the_same_seeds(bench, known):
+    """The control was trained with one seed of two: the ticket's rate beside it is that seed's."""
+    for level, test in enumerate(((2,) * 5, ONE, (4,) * 5)):
+        write_ticket(bench, known["conformer"], f"level_{level:02d}", test=test, density=0.5**level, seed=1)
+    write_ticket(bench, known["conformer"], "controls/dense-longer_02", test=(2,) * 5, epochs=10)
+    reader = Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(0, 1)), known)
+    ticket, control = reader.level("conformer", 2), reader.control("conformer", "dense-longer", level=2)
+    assert ticket.wer == 0.5
+    found = statement("it beats", ticket, control, judge=beats)
+    assert (found["wer"], found["other_wer"], found["minus"], found["seeds"]) == (0.0, 0.5, -0.5, [0])
+    assert ticket.to_json(longer=control)["minus_longer_seeds"] == [0]
 
 
 @pytest.mark.usefixtures("conformer")

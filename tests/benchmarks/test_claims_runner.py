@@ -97,9 +97,9 @@ def test_a_run_whose_settings_cannot_be_read_is_left_alone_and_gives_no_number(b
     (experiment,) = chosen("conformer")
     for level in range(3):
         write_ticket(bench, experiment, f"level_{level:02d}", test=(0,) * 5)
-    assert Reader(bench, experiments(SMALL)).has("conformer")
+    assert Reader(bench, experiments(SMALL)).seeds("conformer") == [0]
     (bench.runs / "conformer" / "config.json").write_text(text)
-    assert not Reader(bench, experiments(SMALL)).has("conformer")
+    assert Reader(bench, experiments(SMALL)).seeds("conformer") == []
     tasks = make_tasks(bench, chosen("conformer", "cnn_lstm"))
     unfinished = Runner(bench, workers=1, command=writer(bench, tmp_path / "starts")).run(tasks)
     assert list(unfinished.values()) == ["its folder holds a run with other settings"]
