@@ -33,7 +33,7 @@ def _band(name, row, values):
     return Series(name=name, x=ends, y=(row["wer"],) * 2, low=(low,) * 2, high=(high,) * 2, is_dashed=True)
 
 
-def backbone_figure(name, found):
+def backbone_figure(found):
     """Return WER against density of one backbone: tickets as a line, dense as a band, controls as marks."""
     rows = found["rows"]
     # A control stands where its ticket does, a dense-small one too, whose own density is 1.
@@ -47,7 +47,7 @@ def backbone_figure(name, found):
             {**row, "density": places[row["level"]] * aside} for row in found["controls"] if row["name"] == control
         ]
         lines.append(_line(control, marks, is_points=True))
-    return line_figure(lines, title=f"{name}: WER against density", **_DENSITY, **_WER)
+    return line_figure(lines, title=f"{found['label']}: WER against density", **_DENSITY, **_WER)
 
 
 def schedule_figure(curves):

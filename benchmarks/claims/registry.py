@@ -38,11 +38,14 @@ RATE = 0.36
 PRIORITY = (
     "conformer", "cnn_lstm", "rnnt", "block1x4", "conformer_dense_small", "noise", "libri", "an4_from_libri_dense",
     "an4_from_libri_ticket", "gradual_10", "earlybird_10", "unit", "imp", "lamp", "decaying", "layerwise",
-    "layerwise_modules", "block4x4", "conformer_controls", "noise_longer", "gradual_4", "earlybird_4", "gradual_16",
-    "earlybird_16", "coffee", "coffee_from_libri_dense", "coffee_from_libri_ticket", "asterisk",
-    "asterisk_from_libri_dense", "asterisk_from_libri_ticket", "conformer_longer", "unit_dense_small",
-    "cnn_lstm_controls", "distilled", "gradual_10_distilled", "rnnt_controls", "cnn_lstm_longer", "rnnt_longer",
+    "layerwise_modules", "gradual_10_longer", "gradual_10_distilled", "block4x4", "coffee", "coffee_from_libri_dense",
+    "coffee_from_libri_ticket", "asterisk", "asterisk_from_libri_dense", "asterisk_from_libri_ticket",
+    "conformer_controls", "noise_longer", "gradual_4", "gradual_16", "earlybird_4", "earlybird_16", "distilled",
+    "conformer_longer", "unit_dense_small", "cnn_lstm_controls", "rnnt_controls", "cnn_lstm_longer", "rnnt_longer",
+    "gradual_4_longer", "gradual_16_longer",
 )  # fmt: skip
+# Of one gradual training: 2.4 dense ones, what may be spent on a search, less a little.
+LONGER_EPOCHS = 168
 # The source of the transfer on a processor: few rounds, larger ones, to the density of level 5 of the others.
 SOURCE_RATE, SOURCE_ROUNDS = 0.525, 3
 _SOURCE = (
@@ -201,6 +204,8 @@ def _affordable(scale, density):
     gradual = ("--method", "gradual", *steps)
     base = scale.preset("an4-unstructured")
     yield Experiment(name=f"gradual_{density}", claims=("cost",), arguments=(*base, *gradual))
+    longer = scale.preset("an4-unstructured", "--epochs", str(LONGER_EPOCHS))
+    yield Experiment(name=f"gradual_{density}_longer", claims=("cost",), arguments=(*longer, *gradual))
     # Two masks of density d differ in at most 2 d of the weights: a tenth of that, as 0.1 is at half density.
     distance = f"search.early_bird_distance={round(0.2 * scale.density(level), 4)}"
     early = ("--method", "early-bird", "--rounds", str(level), "--set", distance)
@@ -224,7 +229,7 @@ def _affordable(scale, density):
 def _paper(scale):
     # As dear as the paper's: every level is a whole training, from an early state of the first.
     search = ("--rewind", "step", "--level-epochs", "70")
-    yield Experiment(name="imp", claims=("cost",), arguments=_an4(scale, "an4-unstructured", *search))
+    yield Experiment(name="imp", claims=("C1", "cost"), arguments=_an4(scale, "an4-unstructured", *search))
 
 
 @functools.cache

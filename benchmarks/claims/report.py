@@ -178,13 +178,13 @@ def _counts(findings):
 def _extremes(findings):
     """Return what C1 says of the sparsest tickets that match, or nothing for another claim."""
     lines = []
-    for name, each in findings.get("backbones", {}).items():
+    for each in findings.get("backbones", {}).values():
         on_test = percent(each["extreme"]["density"]) if each["extreme"] else "none"
         dev, chosen = each["extreme_on_dev"], each["best"]
         on_dev = f"{percent(dev['density'])}, on test {minus_text(dev, 'dense')} points" if dev else "none"
         lines.append(
-            f"{name}: extreme ticket {on_test} (by the same rule on dev: {on_dev}); best ticket, chosen on dev, "
-            f"{percent(chosen['density'])}, {minus_text(chosen, 'dense')} points against dense."
+            f"{each['label']}: extreme ticket {on_test} (by the same rule on dev: {on_dev}); best ticket, chosen on "
+            f"dev, {percent(chosen['density'])}, {minus_text(chosen, 'dense')} points against dense."
         )
         by_seed = each["rows"][0]["wer_by_seed"]
         if len(by_seed) > 1:
@@ -201,8 +201,8 @@ def _sounds(counts):
 def _evidence(claim, findings):
     """Yield (figure, table) pairs."""
     if claim == "C1":
-        for name, each in findings["backbones"].items():
-            yield figures.backbone_figure(name, each), row_table(each["rows"] + each["controls"])
+        for each in findings["backbones"].values():
+            yield figures.backbone_figure(each), row_table(each["rows"] + each["controls"])
     elif claim == "C2" and len(findings["curves"]) > 1:
         rows = [row for curve in findings["curves"].values() for row in curve]
         yield figures.schedule_figure(findings["curves"]), row_table(rows, versus=("constant",))

@@ -158,6 +158,10 @@ class Reader:
         experiment = self.experiments[name]
         return [seed for seed in self.bench.seeds if self.bench.is_finished(experiment, seed=seed)]
 
+    def dense_epochs(self, name):
+        """Return the epochs that an experiment's settings give to one whole training."""
+        return self.bench.settings(self.experiments[name], seed=self.bench.seeds[0]).train.epochs
+
     def level(self, name, level):
         """Return the Row of a level of an experiment, or None."""
         return self._row(self.experiments[name], f"level_{level:02d}", seeds=self.seeds(name))

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.claims.affordable import costs
 from benchmarks.claims.experiment import Bench
 from benchmarks.claims.findings import best, extreme, matching, schedules, structures, transfers
-from benchmarks.claims.registry import PRIORITY, experiments
+from benchmarks.claims.registry import PRIORITY, Scale, experiments
 from benchmarks.claims.report import find, page, readme_table, summarise, write_report
 from benchmarks.claims.scores import Reader, of_equal_size
 from benchmarks.claims.verdict import beats, matches, overall, statement, unmeasured
@@ -207,6 +207,13 @@ def test_the_cheapest_search_is_one_that_reaches_the_papers(bench, known, reader
     assert rows["gradual"]["minus_imp"] == 0.25
     assert found["cheapest"]["10"]["method"] == "learning_rate"
     assert found["cheapest"]["10"]["cost"] == 2.0
+
+
+def test_a_longer_training_costs_what_it_is_longer(bench):
+    known = experiments(Scale())
+    write_ticket(bench, known["gradual_10_longer"], "level_20", test=ONE, density=0.107, epochs=168)
+    (row,) = costs(Reader(bench, known), Scale())["rows"]
+    assert (row["method"], row["epochs"], row["cost"]) == ("gradual_longer", 168, pytest.approx(2.4))
 
 
 @pytest.mark.usefixtures("conformer")

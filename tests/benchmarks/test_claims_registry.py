@@ -92,7 +92,7 @@ def test_schedules_end_at_the_constant_rates_density(scale, bench):
 def test_searches_in_one_training_end_where_the_levels_do(scale, bench):
     known = experiments(scale)
     for density, level in scale.levels.items():
-        for name in (f"gradual_{density}", f"earlybird_{density}"):
+        for name in (f"gradual_{density}", f"gradual_{density}_longer", f"earlybird_{density}"):
             search = bench.settings(known[name], seed=0).search
             assert (1 - search.rate) ** search.rounds == pytest.approx(scale.density(level), abs=1e-3)
 
