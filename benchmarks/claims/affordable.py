@@ -10,6 +10,7 @@ METHODS = {
     "imp": "iterative, rewound to an early step (IMP)",
     "learning_rate": "iterative, learning rate rewound",
     "distilled": "learning rate rewound, distilled",
+    "one_shot": "one round, learning rate rewound for a whole training",
     "gradual": "gradual, in one training",
     "gradual_longer": "gradual, in one longer training",
     "gradual_distilled": "gradual, distilled",
@@ -23,6 +24,7 @@ def method_row(reader, scale, method, density):
     if method in ("imp", "learning_rate", "distilled"):
         return reader.level("conformer" if method == "learning_rate" else method, level)
     name = {
+        "one_shot": f"oneshot_{density}",
         "gradual": f"gradual_{density}",
         "gradual_longer": f"gradual_{density}_longer",
         "gradual_distilled": f"gradual_{density}_distilled",

@@ -38,11 +38,11 @@ RATE = 0.36
 PRIORITY = (
     "conformer", "cnn_lstm", "rnnt", "block1x4", "conformer_dense_small", "noise", "libri", "an4_from_libri_dense",
     "an4_from_libri_ticket", "gradual_10", "earlybird_10", "unit", "imp", "lamp", "decaying", "layerwise",
-    "layerwise_modules", "gradual_10_longer", "gradual_10_distilled", "block4x4", "coffee", "coffee_from_libri_dense",
-    "coffee_from_libri_ticket", "asterisk", "asterisk_from_libri_dense", "asterisk_from_libri_ticket",
-    "conformer_controls", "noise_longer", "gradual_4", "gradual_16", "earlybird_4", "earlybird_16", "distilled",
-    "conformer_longer", "unit_dense_small", "cnn_lstm_controls", "rnnt_controls", "cnn_lstm_longer", "rnnt_longer",
-    "gradual_4_longer", "gradual_16_longer",
+    "layerwise_modules", "gradual_10_longer", "oneshot_10", "gradual_10_distilled", "block4x4", "coffee",
+    "coffee_from_libri_dense", "coffee_from_libri_ticket", "asterisk", "asterisk_from_libri_dense",
+    "asterisk_from_libri_ticket", "conformer_controls", "noise_longer", "gradual_4", "gradual_16", "earlybird_4",
+    "earlybird_16", "distilled", "conformer_longer", "unit_dense_small", "cnn_lstm_controls", "rnnt_controls",
+    "cnn_lstm_longer", "rnnt_longer", "oneshot_4", "oneshot_16", "gradual_4_longer", "gradual_16_longer",
 )  # fmt: skip
 # Of one gradual training: 2.4 dense ones, what may be spent on a search, less a little.
 LONGER_EPOCHS = 168
@@ -206,6 +206,10 @@ def _affordable(scale, density):
     yield Experiment(name=f"gradual_{density}", claims=("cost",), arguments=(*base, *gradual))
     longer = scale.preset("an4-unstructured", "--epochs", str(LONGER_EPOCHS))
     yield Experiment(name=f"gradual_{density}_longer", claims=("cost",), arguments=(*longer, *gradual))
+    # All of the pruning at once, then as long again as the dense training.
+    at_once = ("--rate", str(round(1 - scale.density(level), 6)), "--rounds", "1", "--level-epochs", "70")
+    whole = scale.preset("an4-unstructured", *at_once)
+    yield Experiment(name=f"oneshot_{density}", claims=("cost",), arguments=whole, dense_from="conformer")
     # Two masks of density d differ in at most 2 d of the weights: a tenth of that, as 0.1 is at half density.
     distance = f"search.early_bird_distance={round(0.2 * scale.density(level), 4)}"
     early = ("--method", "early-bird", "--rounds", str(level), "--set", distance)

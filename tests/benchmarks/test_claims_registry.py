@@ -89,10 +89,11 @@ def test_schedules_end_at_the_constant_rates_density(scale, bench):
         assert density == pytest.approx(scale.density(scale.rounds), abs=1e-3), name
 
 
-def test_searches_in_one_training_end_where_the_levels_do(scale, bench):
+def test_affordable_searches_end_where_the_levels_do(scale, bench):
     known = experiments(scale)
     for density, level in scale.levels.items():
-        for name in (f"gradual_{density}", f"gradual_{density}_longer", f"earlybird_{density}"):
+        searches = ("gradual_{}", "gradual_{}_longer", "earlybird_{}", "oneshot_{}")
+        for name in (text.format(density) for text in searches):
             search = bench.settings(known[name], seed=0).search
             assert (1 - search.rate) ** search.rounds == pytest.approx(scale.density(level), abs=1e-3)
 
