@@ -37,7 +37,7 @@ def _distance(interval):
 
 
 def matching(reader, scale):
-    """C1: tickets match the dense model, on three backbones, and beat their controls."""
+    """C1: tickets match the dense model, on three backbones and by IMP once more, and beat their controls."""
     backbones, statements = {}, []
     for name, label in _SEARCHES.items():
         rows = reader.levels(name)

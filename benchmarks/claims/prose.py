@@ -34,14 +34,17 @@ The interval speaks of these very models on other utterances. The same training 
 how far that one differs is not in the interval. Several seeds, where named, are averaged, each beside its \
 own dense model; a difference, and the two rates it stands between, are of the seeds that finished both.
 
-Rounds are fewer and larger than the paper's (36 % a round, 7 rounds to 4.4 %), and all but "imp" rewind the learning \
-rate instead of the weights: 12 epochs a level after 70 dense ones."""
+Rounds are fewer and larger than the paper's (36 % a round, 7 rounds to 4.4 %). But for IMP, iterative searches rewind \
+the learning rate instead of the weights: 12 epochs a level after 70 dense ones."""
 NOTES = {
-    "C1": "The transducer's encoder starts from the Conformer's dense ticket and trains 40 epochs (from drawn weights "
-    "it was still silent after 20); controls that draw their weights are left out beside it. Costs are in multiples of "
-    "each backbone's own dense training; the one that the transducer starts from is not counted. A ticket has had more "
-    "epochs than dense, dense-small and random-ticket, which train once; dense-longer and random-pruning had as many "
-    "as the ticket and all levels before it.",
+    "C1": "The Conformer is searched twice: with short levels, as the other backbones are, and by IMP, with a whole "
+    "training a level, as in the paper; each beside a dense model of its own, of the same settings and seed, made "
+    "by another version of the code: how far the two differ is chance. The transducer's encoder starts from the "
+    "Conformer's dense ticket and trains 40 epochs (from drawn weights it was still silent after 20); controls "
+    "that draw their weights are left out beside it. Costs are in multiples of each backbone's own dense "
+    "training; the one that the transducer starts from is not counted. A ticket has had more epochs than dense, "
+    "dense-small and random-ticket, which train once; dense-longer and random-pruning had as many as the ticket "
+    "and all levels before it.",
     "C2": "All schedules end at the same density after as many rounds; their rates were solved for that. Differences "
     "from the constant rate stand where non-zeros are equal to 5 %.",
     "C3": "Blocks keep as many weights as single weights do, level by level; units are fewer, so that their densities "
@@ -57,7 +60,8 @@ NOTES = {
     "C5": "The source is mini_librispeech in characters, on a processor: 15 epochs dense, then 3 rounds of 52.5 % with "
     "4 epochs each, to 10.7 %. Its dense level 0 and its ticket train on each target for the same number of epochs. "
     "Costs are in multiples of the dense training on the target alone; all training on the source is not counted.",
-    "cost": "Trainings in multiples of the dense one, all that came before included; a distilled step counts 4/3. An "
-    "epoch of a sparse model counts as one of the dense model. A method matches IMP as a ticket matches dense: its "
-    "interval ends at most 1 point above IMP's ticket of that density.",
+    "cost": "IMP stands beside its own dense model, all others beside the Conformer's. Trainings in multiples of the "
+    "dense one, all that came before included; a distilled step counts 4/3. An epoch of a sparse model counts as "
+    "one of the dense model. A method matches IMP as a ticket matches dense: its interval ends at most 1 point "
+    "above IMP's ticket of that density.",
 }

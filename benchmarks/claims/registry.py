@@ -197,7 +197,7 @@ def _transfer(scale, target):
 
 
 def _affordable(scale, density):
-    """The searches that cost about one training, to the density of one of the constant rate's levels."""
+    """The searches that cost one to two and a half trainings, to the density of one of the constant rate's levels."""
     level = scale.levels[density]
     # Four rounds on the way for every level: the same density as the level's, to a few weights.
     steps = ("--rate", str(round(1 - (1 - RATE) ** 0.25, 6)), "--rounds", str(4 * level))

@@ -106,8 +106,8 @@ def _opening(found, *, seeds, is_small):
     text = "Seeds: " + ", ".join(map(str, seeds)) + "."
     if missing:
         text += (
-            f" {len(missing)} experiments have not finished; what needs them is not measured, and no number here is of "
-            "a training that did not finish. Each section names its own."
+            f" {len(missing)} experiments have not finished with one of them; a number is of the seeds that stand "
+            "beside it, and what no seed has finished is not measured. Each section names its own."
         )
     if is_small:
         return f"A quick run of the suite's code with tiny models: these numbers say nothing about the claims. {text}"
@@ -188,7 +188,7 @@ def _extremes(findings):
         )
         by_seed = each["rows"][0]["wer_by_seed"]
         if len(by_seed) > 1:
-            lines.append(f"Its dense model by seed: {', '.join(map(percent, by_seed.values()))}.")
+            lines.append(f"{each['label']}: dense by seed {', '.join(map(percent, by_seed.values()))}.")
     return " ".join(lines)
 
 

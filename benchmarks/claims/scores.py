@@ -1,6 +1,6 @@
 """Rows of results: what finished tickets say, seeds pooled, always compared over the same seeds and utterances.
 
-A seed counts once it finished the whole experiment: nobody waits for the others, half a search gives no number.
+A seed counts once it finished the whole search: nobody waits for the others, half a search gives no number.
 """
 
 from dataclasses import dataclass, replace
@@ -178,7 +178,10 @@ class Reader:
         return [self._row(experiment, path.name, seeds=seeds) for path in tickets]
 
     def controls(self, folder):
-        """Return the Rows of the controls in a run directory, of experiments of the suite, as far as they finished."""
+        """Return the Rows of the controls in a run directory, of experiments of the suite, as far as they finished.
+
+        A control counts by itself, once the search that it stands beside has finished.
+        """
         paths = [
             path.name
             for experiment in self.experiments.values()
@@ -186,7 +189,7 @@ class Reader:
             for path in self.bench.tickets(experiment, seed=self.bench.seeds[0])
         ]
         rows = [
-            self._row(self.experiments[folder], f"controls/{name}", seeds=self.bench.seeds)
+            self._row(self.experiments[folder], f"controls/{name}", seeds=self.seeds(folder))
             for name in dict.fromkeys(paths)
         ]
         return [row for row in rows if row is not None]
@@ -198,7 +201,7 @@ class Reader:
 
     def control(self, folder, name, *, level):
         """Return the Row of one control, or None."""
-        return self._row(self.experiments[folder], f"controls/{name}_{level:02d}", seeds=self.bench.seeds)
+        return self._row(self.experiments[folder], f"controls/{name}_{level:02d}", seeds=self.seeds(folder))
 
     def _row(self, experiment, ticket, *, seeds):
         """Return the Row of a ticket below a run directory, over those of the seeds that finished it, or None."""

@@ -12,7 +12,7 @@ from benchmarks.claims.report import find, page, readme_table, summarise, write_
 from benchmarks.claims.scores import Reader, of_equal_size
 from benchmarks.claims.verdict import beats, matches, overall, statement, unmeasured
 from lottery_train.errors import TicketError
-from tests.benchmarks.claims_runs import SMALL, write_ticket
+from tests.benchmarks.claims_runs import SMALL, score, write_ticket
 
 NONE = (0, 0, 0, 0, 0)
 ONE = (1, 1, 1, 1, 1)
@@ -75,7 +75,7 @@ def test_seeds_are_pooled_and_compared_with_their_own_dense(bench, known):
     assert second.minus(dense)["seeds"] == [0, 1]
     assert dense.to_json()["wer_by_seed"] == {"0": 0.25, "1": 0.5}
     found = find(reader, SMALL, tests=None)
-    assert "Its dense model by seed: 25.0 %, 50.0 %." in page(found, seeds=(0, 1))
+    assert "conformer: dense by seed 25.0 %, 50.0 %." in page(found, seeds=(0, 1))
 
 
 @pytest.mark.usefixtures("conformer")
@@ -207,6 +207,23 @@ def test_the_cheapest_search_is_one_that_reaches_the_papers(bench, known, reader
     assert rows["gradual"]["minus_imp"] == 0.25
     assert found["cheapest"]["10"]["method"] == "learning_rate"
     assert found["cheapest"]["10"]["cost"] == 2.0
+
+
+@pytest.mark.usefixtures("conformer")
+@pytest.mark.parametrize(("mine", "method"), [((2,) * 5, "imp"), (ONE, "learning_rate")])
+def test_methods_reach_imp_with_the_seeds_of_both(bench, known, mine, method):
+    """A second seed that IMP has not finished says nothing of it, however good or bad it is."""
+    path = bench.runs / "conformer" / "level_02" / "ticket.json"
+    record = json.loads(path.read_text())
+    record["metrics"]["test"] = score(mine).to_json()
+    path.write_text(json.dumps(record))
+    other = NONE if method == "imp" else (4,) * 5
+    for level in range(3):
+        write_ticket(bench, known["imp"], f"level_{level:02d}", test=ONE, density=0.64**level, epochs=10)
+        write_ticket(bench, known["conformer"], f"level_{level:02d}", test=other, density=0.64**level, seed=1)
+    reader = Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(0, 1)), known)
+    found = costs(reader, SMALL)["cheapest"]["10"]
+    assert (found["method"], found["minus_imp_seeds"]) == (method, [0])
 
 
 def test_a_longer_training_costs_what_it_is_longer(bench):

@@ -36,7 +36,7 @@ def make_part(tmp_path, *, size="8m", **engine_ms):
                 "useful_multiply_adds": 10**6,
                 "dense_multiply_adds": 10**7,
                 "formats": {"dense_i8": 3},
-            }  # fmt: skip
+            }
         )
         files[name] = {"engine_int8": path, "onnxruntime_int8": path, "openvino_fp32": path}
         facts = {"weight_bytes": 4000, "state_bytes": 1000}

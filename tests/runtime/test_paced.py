@@ -228,6 +228,9 @@ def test_the_report_says_what_streaming_costs():
     assert report["stream_minus_offline_wer"] == 0
     low, high = report["stream_minus_offline_wer_interval"]
     assert low < 0 < high
+    worse = summarise(timings, references=["a b", "a b", "c"], offline_texts=["a b", "a b", "c"])
+    assert (worse["stream_wer"], worse["offline_wer"]) == (pytest.approx(1 / 5), 0)
+    assert worse["stream_minus_offline_wer"] == pytest.approx(1 / 5)
     with pytest.raises(ValueError):
         summarise(timings, references=["a"], offline_texts=["a"])
 

@@ -33,9 +33,9 @@ def test_pairing_makes_a_constant_difference_certain():
     rng = np.random.default_rng(0)
     references = ["a b c d"] * 50
     num_wrong = rng.integers(0, 4, 50)
-    first = [" ".join(["x"] * (count + 1) + ["a", "b", "c", "d"][count + 1 :]) for count in num_wrong]
-    second = [" ".join(["x"] * count + ["a", "b", "c", "d"][count:]) for count in num_wrong]
-    found = paired_difference(second, first, references=references)
+    worse = [" ".join(["x"] * (count + 1) + ["a", "b", "c", "d"][count + 1 :]) for count in num_wrong]
+    better = [" ".join(["x"] * count + ["a", "b", "c", "d"][count:]) for count in num_wrong]
+    found = paired_difference(better, worse, references=references)
     assert found.difference == pytest.approx(0.25)
     assert found.interval == pytest.approx((0.25, 0.25))
 
@@ -43,10 +43,10 @@ def test_pairing_makes_a_constant_difference_certain():
 def test_the_interval_is_that_of_the_mean_difference():
     """Against the normal approximation, whose own error at 400 recordings is below a tenth of the width."""
     rng = np.random.default_rng(1)
-    references, second = ["a b c d"] * 400, ["a b c d"] * 400
+    references = ["a b c d"] * 400
     is_wrong = rng.random(400) < 0.3
-    first = ["x b c d" if wrong else "a b c d" for wrong in is_wrong]
-    found = paired_difference(second, first, references=references)
+    wrong = ["x b c d" if each else "a b c d" for each in is_wrong]
+    found = paired_difference(references, wrong, references=references)
     half = 1.96 * is_wrong.std() / 4 / np.sqrt(400)
     assert found.interval[0] == pytest.approx(found.difference - half, abs=0.2 * half)
     assert found.interval[1] == pytest.approx(found.difference + half, abs=0.2 * half)
