@@ -38,13 +38,12 @@ Rounds are fewer and larger than the paper's (36 % a round, 7 rounds to 4.4 %). 
 the learning rate instead of the weights: 12 epochs a level after 70 dense ones."""
 NOTES = {
     "C1": "The Conformer is searched twice: with short levels, as the other backbones are, and by IMP, with a whole "
-    "training a level, as in the paper; each beside a dense model of its own, of the same settings and seed, made "
-    "by another version of the code: how far the two differ is chance. The transducer's encoder starts from the "
-    "Conformer's dense ticket and trains 40 epochs (from drawn weights it was still silent after 20); controls "
-    "that draw their weights are left out beside it. Costs are in multiples of each backbone's own dense "
-    "training; the one that the transducer starts from is not counted. A ticket has had more epochs than dense, "
-    "dense-small and random-ticket, which train once; dense-longer and random-pruning had as many as the ticket "
-    "and all levels before it.",
+    "training a level, as in the paper; each stands beside a dense model of its own. The transducer's encoder "
+    "starts from the Conformer's dense ticket and trains 40 epochs (from drawn weights it was still silent after "
+    "20); controls that draw their weights are left out beside it. Costs are in multiples of each backbone's own "
+    "dense training; the one that the transducer starts from is not counted. A ticket has had more epochs than "
+    "dense, dense-small and random-ticket, which train once; dense-longer and random-pruning had as many as the "
+    "ticket and all levels before it.",
     "C2": "All schedules end at the same density after as many rounds; their rates were solved for that. Differences "
     "from the constant rate stand where non-zeros are equal to 5 %.",
     "C3": "Blocks keep as many weights as single weights do, level by level; units are fewer, so that their densities "
