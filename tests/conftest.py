@@ -1,6 +1,7 @@
 """Fixtures that every test package shares."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,14 @@ from runtime.engine import build, library
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _DATA_DIRS = (_CHECKOUT.parent / "shared" / "data", _CHECKOUT / "shared" / "data")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_ctrl_c():
+    """Let Ctrl-C interrupt, as it does at a terminal: what a shell runs in the background starts with it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture(scope="session")
