@@ -1,7 +1,5 @@
 """What a search costs: every method at three densities, its WER, and how much training it took."""
 
-from dataclasses import replace
-
 from benchmarks.claims.findings import percent
 from benchmarks.claims.verdict import FAILS, HOLDS, NOT_MEASURED, UNDECIDED, matches, statement, unmeasured
 
@@ -30,12 +28,7 @@ def method_row(reader, scale, method, density):
         "gradual_distilled": f"gradual_{density}_distilled",
         "early_bird": f"earlybird_{density}",
     }[method]
-    row = reader.last(name) if name in reader.experiments else None
-    if row is None or row.cost is None:
-        return row
-    # A run counts in its own whole training, which may be longer than the one that all methods are counted in.
-    share = reader.dense_epochs(name) / reader.dense_epochs("conformer")
-    return replace(row, cost=row.cost * share)
+    return reader.counted_in(reader.last(name), "conformer") if name in reader.experiments else None
 
 
 def costs(reader, scale):
@@ -45,7 +38,9 @@ def costs(reader, scale):
     cheaper one does. How sure that is its statement says: it matches IMP as a ticket matches dense, where the interval
     ends at most 1 point above. Until IMP has finished nothing reaches it.
     """
-    dense, rows, statements, cheapest = reader.level("conformer", 0), [], [], {}
+    # IMP's dense model is another one than that of the other iterative searches: each stands beside its own.
+    dense, dense_of_imp = (reader.level(name, 0) for name in ("conformer", "imp"))
+    rows, statements, cheapest = [], [], {}
     for density, level in scale.levels.items():
         paper = method_row(reader, scale, "imp", density)
         where = percent(scale.density(level))
@@ -54,8 +49,7 @@ def costs(reader, scale):
             row = method_row(reader, scale, method, density)
             if row is None:
                 continue
-            # IMP's dense model is another one than that of the other iterative searches: each beside its own.
-            found = row.to_json(dense=reader.level("imp", 0) if method == "imp" else dense, imp=paper)
+            found = row.to_json(dense=dense_of_imp if method == "imp" else dense, imp=paper)
             judged = statement(f"{label}, at {where}: matches IMP", row, paper, judge=matches)
             rows.append(found | {"method": method, "at": density, "matches_imp": judged["verdict"]})
             if method != "imp":

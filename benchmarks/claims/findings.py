@@ -1,7 +1,5 @@
 """The claims themselves: which rows each compares, and what follows, as plain JSON; the report adds nothing to it."""
 
-from dataclasses import replace
-
 from benchmarks.claims.noisy import SNRS_DB
 from benchmarks.claims.registry import BACKBONES, BLOCKS, SCHEDULES, TARGETS
 from benchmarks.claims.scores import of_equal_size
@@ -194,11 +192,8 @@ def transfers(reader, scale):
             "dense transfer": reader.level(f"{target}_from_libri_dense", 0),
             "transferred ticket": reader.level(f"{target}_from_libri_ticket", 0),
         }
-        for way in ("dense transfer", "transferred ticket"):
-            # Their own runs count in their own dense training, which is shorter: one unit for all of a target.
-            if ways[way]:
-                cost = ways[way].epochs / ways["dense"].epochs if ways["dense"] else None
-                ways[way] = replace(ways[way], cost=cost)
+        # One unit for all of a target: those that start from the source train for fewer epochs than dense does.
+        ways = {way: reader.counted_in(row, own) for way, row in ways.items()}
         ticket = ways["transferred ticket"]
         for other in ("dense transfer", "own ticket", "dense"):
             text = f"{target}: the transferred ticket matches {_with_article(other, target)}"

@@ -73,9 +73,8 @@ class Row:
         return sorted(self.test.keys() & other.test.keys())
 
     def over(self, seeds):
-        """Return the Row of some of its seeds alone; what is a mean over all of them stays."""
-        dev, test = ({seed: scores[seed] for seed in seeds} for scores in (self.dev, self.test))
-        return replace(self, dev=dev, test=test)
+        """Return the Row tested with some of its seeds alone; what is a mean over all of them stays."""
+        return replace(self, test={seed: self.test[seed] for seed in seeds})
 
     def minus(self, other, *, split="test"):
         """Return {"minus", "interval", "seeds"}: WER of this minus other's, paired, over the seeds of both; or None.
@@ -158,9 +157,16 @@ class Reader:
         experiment = self.experiments[name]
         return [seed for seed in self.bench.seeds if self.bench.is_finished(experiment, seed=seed)]
 
-    def dense_epochs(self, name):
-        """Return the epochs that an experiment's settings give to one whole training."""
-        return self.bench.settings(self.experiments[name], seed=self.bench.seeds[0]).train.epochs
+    def counted_in(self, row, name):
+        """Return a Row whose cost is in whole trainings of another experiment; its own may be longer or shorter."""
+        if row is None or row.cost is None:
+            return row
+        folder = row.path.partition("/")[0]
+        own, other = (
+            self.bench.settings(self.experiments[each], seed=self.bench.seeds[0]).train.epochs
+            for each in (folder, name)
+        )
+        return replace(row, cost=row.cost * own / other)
 
     def level(self, name, level):
         """Return the Row of a level of an experiment, or None."""
