@@ -83,16 +83,17 @@ def choose(known, *, only, names):
         return list(known.values())
     chosen |= {name for name, experiment in known.items() if claims & set(experiment.claims)}
     while True:
-        needed = {name for each in chosen for name in dependencies(known[each])} - chosen
+        needed = {name for each in chosen for name in dependencies(known[each], known=known)} - chosen
         if not needed:
             return [experiment for name, experiment in known.items() if name in chosen]
         chosen |= needed
 
 
-def dependencies(experiment):
-    """Return the names of the experiments that one needs."""
-    needed = [experiment.dense_from, experiment.init_from and experiment.init_from[0]]
-    needed.append(experiment.folder if experiment.controls else None)
+def dependencies(experiment, *, known):
+    """Return the names of the experiments, among name -> Experiment, that one needs."""
+    needed = [experiment.dense_from, experiment.folder if experiment.controls else None]
+    start = experiment.init_from
+    needed += [name for name, each in known.items() if start and each.makes(start)]
     return [name for name in needed if name]
 
 

@@ -27,7 +27,7 @@ class Experiment:
         arguments: of lottery-train, but for paths and seed.
         folder: name of its run directory; controls share that of their search.
         dense_from: experiment whose level 0 is reused, or None.
-        init_from: (experiment, level) whose ticket the dense training starts from, or None.
+        init_from: folder/ticket that the dense training starts from, such as "conformer/level_00", or None.
         is_noisy: trains with the noise pack.
         controls: levels to set controls beside; empty for a search.
         control_names: which.
@@ -38,13 +38,25 @@ class Experiment:
     arguments: tuple[str, ...]
     folder: str = ""
     dense_from: str | None = None
-    init_from: tuple[str, int] | None = None
+    init_from: str | None = None
     is_noisy: bool = False
     controls: tuple[int, ...] = ()
     control_names: tuple[str, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "folder", self.folder or self.name)
+
+    @property
+    def control_tickets(self):
+        """Place of each of its controls in the run directory -> (name, level)."""
+        return {f"controls/{name}_{level:02d}": (name, level) for level in self.controls for name in self.control_names}
+
+    def makes(self, place):
+        """Tell whether it makes what stands at folder/ticket; levels are a search's, controls those that set them."""
+        folder, _, ticket = place.partition("/")
+        if folder != self.folder:
+            return False
+        return ticket in self.control_tickets if self.controls else ticket.startswith("level_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +90,7 @@ class Bench:
             path = self.data_dir / "noise" / "train.jsonl"
             arguments += ["--noise", _as_spelled(path, found=found and found.data.noise)]
         if experiment.init_from:
-            name, level = experiment.init_from
-            path = self.folder(name, seed=seed) / f"level_{level:02d}"
+            path = self._start(experiment, seed=seed)
             arguments += ["--set", f"train.init_from={_as_spelled(path, found=found and found.train.init_from)}"]
         return [*arguments, "--seed", str(seed)] if seed else arguments
 
@@ -101,6 +112,10 @@ class Bench:
             return self.adopted[experiment.folder]
         return self.folder(experiment.dense_from, seed=seed) if experiment.dense_from else None
 
+    def _start(self, experiment, *, seed):
+        folder, _, ticket = experiment.init_from.partition("/")
+        return self.folder(folder, seed=seed) / ticket
+
     def tickets(self, experiment, *, seed):
         """Return ticket folder -> epochs of its training, for every ticket that the experiment makes."""
         config, folder = self.settings(experiment, seed=seed), self.folder(experiment.folder, seed=seed)
@@ -111,9 +126,8 @@ class Bench:
                 for level, epochs in level_epochs(config).items()
             }
         return {
-            folder / "controls" / f"{name}_{level:02d}": _control_epochs(name, level=level, config=config)
-            for level in experiment.controls
-            for name in experiment.control_names
+            folder / place: _control_epochs(name, level=level, config=config)
+            for place, (name, level) in experiment.control_tickets.items()
         }
 
     def requirements(self, experiment, *, seed):
@@ -123,8 +137,7 @@ class Bench:
         if dense_from is not None:
             needed.append(dense_from / "level_00")
         if experiment.init_from:
-            name, level = experiment.init_from
-            needed.append(self.folder(name, seed=seed) / f"level_{level:02d}")
+            needed.append(self._start(experiment, seed=seed))
         if experiment.controls:
             folder = self.folder(experiment.folder, seed=seed)
             needed += [folder / f"level_{near:02d}" for level in experiment.controls for near in (level - 1, level)]

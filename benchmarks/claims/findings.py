@@ -190,13 +190,14 @@ def transfers(reader, scale):
             "dense": reader.level(own, 0),
             "own ticket": reader.level(own, own_level),
             "dense transfer": reader.level(f"{target}_from_libri_dense", 0),
+            "dense transfer, longer": reader.level(f"{target}_from_libri_longer", 0),
             "transferred ticket": reader.level(f"{target}_from_libri_ticket", 0),
         }
         # One unit for all of a target: those that start from the source train for fewer epochs than dense does.
         ways = {way: reader.counted_in(row, own) for way, row in ways.items()}
         ticket = ways["transferred ticket"]
-        for other in ("dense transfer", "own ticket", "dense"):
-            text = f"{target}: the transferred ticket matches {_with_article(other, target)}"
+        for other in ("dense transfer", "dense transfer, longer", "own ticket", "dense"):
+            text = f"{target}: the transferred ticket matches {_in_words(other, target)}"
             is_headline = other == "dense transfer"
             statements.append(statement(text, ticket, ways[other], judge=matches, is_headline=is_headline))
         targets[target] = {
@@ -204,7 +205,8 @@ def transfers(reader, scale):
             for way, row in ways.items()
             if row is not None
         }
-    source = [reader.level("libri", level) for level in (0, scale.source_rounds)]
+    longer = reader.control("libri", "dense-longer", level=scale.source_rounds)
+    source = [reader.level("libri", 0), longer, reader.level("libri", scale.source_rounds)]
     return {
         "statements": statements,
         "targets": targets,
@@ -212,7 +214,10 @@ def transfers(reader, scale):
     }
 
 
-def _with_article(way, target):
-    if way == "own ticket":
-        return f"the ticket found on {target}"
-    return f"dense, trained on {target} alone" if way == "dense" else way
+def _in_words(way, target):
+    names = {
+        "own ticket": f"the ticket found on {target}",
+        "dense": f"dense, trained on {target} alone",
+        "dense transfer, longer": "dense transfer, trained on the source for as long",
+    }
+    return names.get(way, way)

@@ -58,6 +58,7 @@ NOTES = {
     "epochs as all levels together.",
     "C5": "The source is mini_librispeech in characters, on a processor: 15 epochs dense, then 3 rounds of 52.5 % with "
     "4 epochs each, to 10.7 %. Its dense level 0 and its ticket train on each target for the same number of epochs. "
+    'The ticket has had 12 epochs more on the source than level 0: "longer" is level 0 trained on for as many. '
     "Costs are in multiples of the dense training on the target alone; all training on the source is not counted.",
     "cost": "IMP stands beside its own dense model, all others beside the Conformer's. Trainings in multiples of the "
     "dense one, all that came before included; a distilled step counts 4/3. An epoch of a sparse model counts as "

@@ -15,7 +15,7 @@ BACKBONES = {
     "cnn_lstm": ("an4-cnn-lstm",),
     "rnnt": ("an4-rnnt", "--epochs", "40", "--set", "train.num_evaluations=20"),
 }
-STARTS = {"rnnt": ("conformer", 0)}
+STARTS = {"rnnt": "conformer/level_00"}
 # Experiment -> granularity, at the non-zeros of single weights.
 BLOCKS = {"block1x4": "block:1x4", "block4x4": "block:4x4"}
 # Experiment -> settings that decide what leaves first.
@@ -28,7 +28,7 @@ SCHEDULES = {
 # Experiment's prefix -> (corpus, epochs of dense and of each level, epochs of what starts from the source's ticket).
 TARGETS = {
     "an4": ("an4", None, None, 30),
-    "coffee": ("coffee_commands", 24, 4, 16),
+    "coffee": ("coffee_commands", 60, 8, 40),
     "asterisk": ("asterisk_en", 50, 6, 30),
 }
 CONTROLS = ("random-pruning", "random-ticket", "no-rewinding")
@@ -43,6 +43,7 @@ PRIORITY = (
     "asterisk_from_libri_ticket", "conformer_controls", "noise_longer", "gradual_4", "gradual_16", "earlybird_4",
     "earlybird_16", "distilled", "conformer_longer", "unit_dense_small", "cnn_lstm_controls", "rnnt_controls",
     "cnn_lstm_longer", "rnnt_longer", "oneshot_4", "oneshot_16", "gradual_4_longer", "gradual_16_longer",
+    "libri_longer", "an4_from_libri_longer", "coffee_from_libri_longer", "asterisk_from_libri_longer",
 )  # fmt: skip
 # Of one gradual training: 2.4 dense ones, what may be spent on a search, less a little.
 LONGER_EPOCHS = 168
@@ -181,18 +182,25 @@ def _transfer(scale, target):
     rounds = ("--rounds", str(scale.source_rounds), "--rate", str(SOURCE_RATE))
     if target == "an4":
         source = scale.preset("mini_librispeech", *_SOURCE, "--rewind", "learning-rate", "--level-epochs", "4")
-        yield Experiment(name="libri", claims=("C5",), arguments=(*source, *rounds))
+        search = {"claims": ("C5",), "arguments": (*source, *rounds)}
+        yield Experiment(name="libri", **search)
+        # The ticket has seen the source for longer than level 0 has.
+        yield _controls(scale, "libri", ("dense-longer",), label="longer", levels=(scale.source_rounds,), **search)
     data = ("--set", f"data.corpus={corpus}")
     if epochs is not None:
         settings = scale.preset("an4-unstructured", *data, "--epochs", str(epochs), "--level-epochs", str(per_level))
         yield Experiment(name=target, claims=("C5",), arguments=(*settings, *rounds))
     common = (*scale.preset("an4-unstructured", *data, "--epochs", str(further)), "--rounds", "0")
-    yield Experiment(name=f"{target}_from_libri_dense", claims=("C5",), arguments=common, init_from=("libri", 0))
+    starts = {"dense": "level_00", "longer": f"controls/dense-longer_{scale.source_rounds:02d}"}
+    for name, ticket in starts.items():
+        yield Experiment(
+            name=f"{target}_from_libri_{name}", claims=("C5",), arguments=common, init_from=f"libri/{ticket}"
+        )
     yield Experiment(
         name=f"{target}_from_libri_ticket",
         claims=("C5",),
         arguments=(*common, "--set", "train.keeps_init_mask=true"),
-        init_from=("libri", scale.source_rounds),
+        init_from=f"libri/level_{scale.source_rounds:02d}",
     )
 
 

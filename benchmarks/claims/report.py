@@ -151,7 +151,8 @@ def _claim_sections(claim, findings):
     text = "\n\n".join(part for part in parts if part)
     if findings.get("source"):
         rates = " and ".join(
-            f"{points(row['wer'], signed=False)} % (density {percent(row['density'])})" for row in findings["source"]
+            f"{points(row['wer'], signed=False)} % ({row['name']}, density {percent(row['density'])})"
+            for row in findings["source"]
         )
         text += f"\n\nOn its own test split the source has a WER of {rates}: no more than that is transferred."
     if not findings.get("has_sounds", True):

@@ -141,11 +141,13 @@ def test_dense_small_is_one_of_equal_non_zeros(bench, known, reader):
 @pytest.mark.usefixtures("conformer")
 def test_transfer_is_against_dense_transfer(bench, known, reader):
     write_ticket(bench, known["an4_from_libri_dense"], "level_00", test=(2,) * 5)
+    write_ticket(bench, known["an4_from_libri_longer"], "level_00", test=NONE)
     write_ticket(bench, known["an4_from_libri_ticket"], "level_00", test=ONE)
     ways = transfers(reader, SMALL)["targets"]["an4"]
     assert ways["transferred ticket"]["minus_dense_transfer"] == -0.25
     assert ways["transferred ticket"]["minus_own_ticket"] == 0.25
     assert ways["transferred ticket"]["minus_dense"] == 0
+    assert ways["dense transfer, longer"]["minus_dense"] == -0.25
     # Both trained for 10 epochs, as the dense model of the target did.
     assert [ways[way]["cost"] for way in ("dense", "dense transfer", "transferred ticket")] == [1, 1, 1]
     assert ways["own ticket"]["cost"] == 2
@@ -154,7 +156,8 @@ def test_transfer_is_against_dense_transfer(bench, known, reader):
         write_ticket(bench, known["libri"], f"level_{level:02d}", test=test, density=0.475**level)
     found = find(reader, SMALL, tests=None)
     assert [row["wer"] for row in found["C5"]["source"]] == [0.25, 0.5]
-    text = "On its own test split the source has a WER of 25.0 % (density 100.0 %) and 50.0 % (density 22.6 %)"
+    rates = "25.0 % (ticket, density 100.0 %) and 50.0 % (ticket, density 22.6 %)"
+    text = f"On its own test split the source has a WER of {rates}"
     assert text in page(found, seeds=(0,))
 
 

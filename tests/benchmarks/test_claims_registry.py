@@ -33,7 +33,7 @@ def test_every_experiment_has_a_place_and_every_dependency_comes_first(scale):
     assert tuple(known) == PRIORITY
     for place, experiment in enumerate(known.values()):
         assert experiment.claims
-        assert set(dependencies(experiment)) <= set(PRIORITY[:place])
+        assert set(dependencies(experiment, known=known)) <= set(PRIORITY[:place])
 
 
 def test_commands_are_ones_that_lottery_train_takes(scale, bench):
@@ -69,8 +69,8 @@ def test_transferred_tensors_fit(scale, bench):
     known = experiments(scale)
     for experiment in known.values():
         if experiment.init_from:
-            name, _ = experiment.init_from
-            source, model = (vars(bench.settings(each, seed=0).model) for each in (known[name], experiment))
+            folder = experiment.init_from.partition("/")[0]
+            source, model = (vars(bench.settings(each, seed=0).model) for each in (known[folder], experiment))
             # A transducer has settings beside those of the encoder that it takes.
             assert {**model, "backbone": source["backbone"]}.items() >= source.items()
 
@@ -132,6 +132,8 @@ def test_choosing_brings_what_is_needed():
     known = experiments(Scale())
     names = [experiment.name for experiment in choose(known, only=None, names="an4_from_libri_ticket,lamp")]
     assert names == ["conformer", "libri", "an4_from_libri_ticket", "lamp"]
+    names = [experiment.name for experiment in choose(known, only=None, names="an4_from_libri_longer")]
+    assert names == ["libri", "libri_longer", "an4_from_libri_longer"]
     assert [each.name for each in choose(known, only="C4", names=None)] == ["conformer", "noise", "noise_longer"]
     with pytest.raises(ConfigError, match="no experiment 'lamb'"):
         choose(known, only=None, names="lamb")
