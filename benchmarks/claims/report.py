@@ -31,10 +31,8 @@ def find(reader, scale, *, tests):
     for claim, findings in found.items():
         needed = [experiment.name for experiment in reader.experiments.values() if claim in experiment.claims]
         findings["verdict"] = overall(findings["statements"])
-        findings["num_experiments"] = len(needed) * len(reader.bench.seeds)
-        findings["missing"] = [
-            {"experiment": name, "seed": seed, "why": why} for name, seed, why in reader.unfinished(needed)
-        ]
+        findings["experiments"] = {name: reader.seeds(name) for name in needed}
+        findings["missing"] = reader.missing(needed)
     return found
 
 
@@ -80,8 +78,12 @@ def write_report(found, *, bench, scale, folder):
     for claim, findings in found.items():
         verdicts = {each["text"]: each["verdict"] for each in findings["statements"]}
         write_result(_FILES[claim], summary=verdicts, details=findings | common, **where)
-    details = {"claims": {claim: {"title": TITLES[claim], "verdict": each["verdict"], "missing": each["missing"]}
-                          for claim, each in found.items()}}  # fmt: skip
+    shown = ("verdict", "experiments", "missing")
+    details = {
+        "claims": {
+            claim: {"title": TITLES[claim], **{key: each[key] for key in shown}} for claim, each in found.items()
+        }
+    }
     write_result("summary", summary=summarise(found), details=details | common, **where)
     path = Path(folder) / "report.html"
     write_atomic(path, page(found, seeds=bench.seeds, is_small=bool(scale.smaller)))
@@ -102,13 +104,12 @@ def page(found, *, seeds, is_small=False):
 
 
 def _opening(found, *, seeds, is_small):
-    missing = {(each["experiment"], each["seed"]) for findings in found.values() for each in findings["missing"]}
+    missing = {name for findings in found.values() for name in findings["missing"]}
     text = "Seeds: " + ", ".join(map(str, seeds)) + "."
+    if len(seeds) > 1:
+        text += " Not every experiment was trained with all of them: a number is of the seeds that stand beside it."
     if missing:
-        text += (
-            f" {len(missing)} experiments have not finished with one of them; a number is of the seeds that stand "
-            "beside it, and what no seed has finished is not measured. Each section names its own."
-        )
+        text += f" {len(missing)} experiments have not finished and are not measured; each section names its own."
     if is_small:
         return f"A quick run of the suite's code with tiny models: these numbers say nothing about the claims. {text}"
     return (
@@ -123,7 +124,7 @@ def _verdict_table(found):
             f"{claim}: {TITLES[claim]}",
             findings["verdict"],
             _counts(findings),
-            f"{findings['num_experiments'] - len(findings['missing'])} of {findings['num_experiments']}",
+            f"{len(findings['experiments']) - len(findings['missing'])} of {len(findings['experiments'])}",
         )
         for claim, findings in found.items()
     )
@@ -143,10 +144,7 @@ def _headline_table(found, *, is_measured=False):
 
 def _claim_sections(claim, findings):
     heading = f"{claim}: {TITLES[claim]}"
-    missing = "; ".join(
-        f"{each['experiment']}{' seed ' + str(each['seed']) if each['seed'] else ''} ({each['why']})"
-        for each in findings["missing"]
-    )
+    missing = "; ".join(f"{name} ({why})" for name, why in findings["missing"].items())
     parts = (_sentence(findings), NOTES.get(claim, ""), _extremes(findings), missing and f"Missing: {missing}.")
     text = "\n\n".join(part for part in parts if part)
     if findings.get("source"):

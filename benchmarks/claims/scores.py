@@ -137,20 +137,16 @@ class Reader:
     def __init__(self, bench, experiments):
         self.bench, self.experiments = bench, experiments
 
-    def unfinished(self, names):
-        """Return (name, seed, why) of every experiment among `names` that is not finished."""
-        found = []
-        for name in names:
-            for seed in self.bench.seeds:
-                experiment = self.experiments[name]
-                if self.bench.has_other_settings(experiment, seed=seed):
-                    found.append((name, seed, "its folder holds a run with other settings"))
-                    continue
-                tickets = self.bench.tickets(experiment, seed=seed)
-                done = sum(map(is_ticket, tickets))
-                if done < len(tickets):
-                    found.append((name, seed, f"{done} of {len(tickets)} trainings finished"))
-        return found
+    def missing(self, names):
+        """Return name -> why, for every experiment among `names` that no seed has finished."""
+        return {name: self._why(self.experiments[name]) for name in names if not self.seeds(name)}
+
+    def _why(self, experiment):
+        seed = self.bench.seeds[0]
+        if self.bench.has_other_settings(experiment, seed=seed):
+            return "its folder holds a run with other settings"
+        tickets = self.bench.tickets(experiment, seed=seed)
+        return f"{sum(map(is_ticket, tickets))} of {len(tickets)} trainings finished"
 
     def seeds(self, name):
         """Return the seeds that finished an experiment."""

@@ -85,7 +85,9 @@ def test_a_seed_that_is_not_finished_counts_nowhere(bench, known):
         write_ticket(bench, known["conformer"], f"level_{level:02d}", test=(4,) * 5, seed=1)
     assert reader.levels("conformer")[0].seeds == [0]
     assert reader.level("conformer", 1).seeds == [0]
-    assert reader.unfinished(["conformer"]) == [("conformer", 1, "2 of 3 trainings finished")]
+    assert reader.seeds("conformer") == [0]
+    reader = Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(1,)), known)
+    assert reader.missing(["conformer"]) == {"conformer": "2 of 3 trainings finished"}
 
 
 @pytest.mark.usefixtures("conformer")
@@ -317,7 +319,7 @@ def test_without_runs_everything_is_null_and_named(reader, bench, tmp_path):
         "search_cost_multiples_at_10pct",
     ]
     assert set(summary.values()) == {None}
-    named = {each["experiment"] for findings in found.values() for each in findings["missing"]}
+    named = {name for findings in found.values() for name in findings["missing"]}
     assert named == set(PRIORITY)
     assert {findings["verdict"] for findings in found.values()} == {"not measured"}
     assert "conformer" in page(found, seeds=(0,))
@@ -335,6 +337,7 @@ def test_result_files_and_the_readme_table(reader, bench, tmp_path):
     assert summary["summary"]["conformer_extreme_density"] == 0.41
     assert summary["summary"]["conformer_best_minus_dense_wer"] == 0.25
     assert summary["summary"]["search_cost_multiples_at_10pct"] is None
+    assert summary["claims"]["C1"]["experiments"]["conformer"] == [0]
     row = json.loads((path.parent / "c1.json").read_text())["backbones"]["conformer"]["rows"][2]
     assert (row["wer"], row["minus_dense_interval"], row["seeds"]) == (0.0, [-0.25, -0.25], [0])
     text = path.read_text()
