@@ -7,6 +7,9 @@ from lottery_train.evaluate import Score
 from lottery_train.ticket import is_ticket
 
 WORDS = (4, 4, 4, 4, 4)
+# Errors: in no utterance, and one in each.
+NONE = (0, 0, 0, 0, 0)
+ONE = (1, 1, 1, 1, 1)
 # Two rounds on the smallest model: the settings are real, nothing is trained.
 SMALL = Scale(
     rounds=2,

@@ -7,12 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.claims.experiment import Bench
 from benchmarks.claims.registry import experiments
 from benchmarks.claims.runner import Runner, epochs_left, make_tasks, minutes_left, state
 from benchmarks.claims.scores import Reader
 from lottery_train.ticket import is_ticket
-from tests.benchmarks.claims_runs import SMALL, write_ticket
+from tests.benchmarks.claims.runs import SMALL, write_ticket
 
 # Writes the tickets that a command would, and a line for every start.
 _WRITER = """\
@@ -25,11 +24,6 @@ for ticket in tickets:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ticket.json").write_text("{}")
 """
-
-
-@pytest.fixture
-def bench(tmp_path):
-    return Bench(runs=tmp_path / "claims", data_dir=tmp_path / "packs")
 
 
 def chosen(*names):

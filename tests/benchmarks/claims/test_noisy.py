@@ -12,7 +12,7 @@ from lottery_train.evaluate import Score
 from lottery_train.pruning import Mask
 from lottery_train.ticket import save_ticket
 from runtime.tokenizer import Tokenizer
-from tests.benchmarks.claims_runs import score
+from tests.benchmarks.claims.runs import score
 from tests.lottery_train.tiny import random_model, tiny_config, write_tones
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.claims.__main__ import choose, dependencies
-from benchmarks.claims.experiment import Bench, level_epochs
+from benchmarks.claims.experiment import level_epochs
 from benchmarks.claims.quick import QUICK
 from benchmarks.claims.registry import PRIORITY, SCHEDULES, Scale, experiments
 from lottery_train.arguments import build_parser, controls_from
@@ -21,11 +21,6 @@ from runtime.files import write_json
 def scale(request):
     torch.set_num_threads(1)
     return request.param
-
-
-@pytest.fixture
-def bench(tmp_path):
-    return Bench(runs=tmp_path / "claims", data_dir=tmp_path / "packs")
 
 
 def test_every_experiment_has_a_place_and_every_dependency_comes_first(scale):
