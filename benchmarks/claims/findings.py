@@ -176,7 +176,7 @@ def noises(reader, scale, tests):
         statements.append(judged | {"snr_db": snr_db})
         text = f"the best ticket ({percent(chosen.density)}) matches dense trained for as long {where}"
         control = longer and tests.row(longer, snr_db=snr_db)
-        statements.append(statement(text, control and heard, control, judge=matches))
+        statements.append(statement(text, control and heard, control, judge=matches, is_headline=is_headline))
     return {"statements": statements, "rows": found, "best": chosen.label, "sounds": tests.sounds()}
 
 
@@ -198,7 +198,7 @@ def transfers(reader, scale):
         ticket = ways["transferred ticket"]
         for other in ("dense transfer", "dense transfer, longer", "own ticket", "dense"):
             text = f"{target}: the transferred ticket matches {_in_words(other, target)}"
-            is_headline = other == "dense transfer"
+            is_headline = other.startswith("dense transfer")
             statements.append(statement(text, ticket, ways[other], judge=matches, is_headline=is_headline))
         targets[target] = {
             way: row.to_json(dense=ways["dense"], dense_transfer=ways["dense transfer"], own_ticket=ways["own ticket"])
