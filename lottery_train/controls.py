@@ -10,7 +10,7 @@ from lottery_train.models.build import build_model, dense_small_config
 from lottery_train.pruner import GradualPruner, Pruner
 from lottery_train.search import level_epochs, rounds_of, train_ticket
 from lottery_train.start import Start, first_start
-from lottery_train.ticket import is_ticket, load_ticket
+from lottery_train.ticket import control_place, is_ticket, load_ticket
 
 _OTHER_WEIGHTS = 1000
 
@@ -28,7 +28,7 @@ def train_control(run, name, *, level):
         raise ConfigError(f"control is {name!r}, expected one of: {', '.join(CONTROLS)}")
     if level < 1:
         raise ConfigError("level 0 is dense: controls stand beside levels from 1 on")
-    folder = run.out / "controls" / f"{name}_{level:02d}"
+    folder = run.out / control_place(name, level=level)
     if is_ticket(folder):
         return folder
     if not is_ticket(run.level_folder(level)):

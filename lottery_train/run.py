@@ -11,7 +11,7 @@ from lottery_train.metrics import Metrics
 from lottery_train.models.build import dense_config
 from lottery_train.pruning import make_criterion, make_granularity, make_schedule, prunable_names
 from lottery_train.speech import Speech, prepare_speech
-from lottery_train.ticket import is_ticket, load_ticket
+from lottery_train.ticket import is_ticket, level_place, load_ticket
 from runtime.files import atomic_directory, read_json, write_atomic, write_json
 
 
@@ -40,7 +40,7 @@ class Run:
 
     def level_folder(self, level):
         """Where a level's ticket lies."""
-        return self.out / f"level_{level:02d}"
+        return self.out / level_place(level)
 
     def dense_config(self):
         """Return the config of level 0."""

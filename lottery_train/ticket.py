@@ -61,6 +61,16 @@ class Ticket:
         return model.eval()
 
 
+def level_place(level):
+    """Return where the ticket of a level stands in its run directory."""
+    return f"level_{level:02d}"
+
+
+def control_place(name, *, level):
+    """Return where a control beside a level stands in its run directory."""
+    return f"controls/{name}_{level:02d}"
+
+
 def is_ticket(folder):
     """Tell whether a finished ticket lies in a folder."""
     return (Path(folder) / "ticket.json").exists()

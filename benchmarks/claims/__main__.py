@@ -23,7 +23,7 @@ from benchmarks.claims.runner import Runner, make_tasks, measured_speed, minutes
 from benchmarks.claims.scores import Reader
 from benchmarks.results import CHECKOUT, RESULTS
 from lottery_train.errors import ConfigError
-from lottery_train.ticket import is_ticket
+from lottery_train.ticket import is_ticket, level_place
 from runtime.command import run_command
 from runtime.machine import usable_cores
 from runtime.options import create_parser, positive_int
@@ -91,10 +91,10 @@ def choose(known, *, only, names):
 
 def dependencies(experiment, *, known):
     """Return the names of the experiments, among name -> Experiment, that one needs."""
-    needed = [experiment.dense_from, experiment.folder if experiment.controls else None]
-    start = experiment.init_from
-    needed += [name for name, each in known.items() if start and each.makes(start)]
-    return [name for name in needed if name]
+    dense = (experiment.dense_from, experiment.folder if experiment.controls else None)
+    places = [f"{folder}/{level_place(0)}" for folder in dense if folder]
+    places += [experiment.init_from] if experiment.init_from else []
+    return [name for name, each in known.items() if any(map(each.makes, places))]
 
 
 def list_table(bench, tasks):

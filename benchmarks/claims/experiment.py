@@ -12,7 +12,7 @@ from lottery_train.arguments import build_parser, settings_from
 from lottery_train.config import RunConfig
 from lottery_train.corpora import find_corpus
 from lottery_train.errors import CorpusError
-from lottery_train.ticket import is_ticket
+from lottery_train.ticket import control_place, is_ticket, level_place
 from runtime.errors import LotteryError
 from runtime.files import read_json
 
@@ -49,7 +49,9 @@ class Experiment:
     @property
     def control_tickets(self):
         """Place of each of its controls in the run directory -> (name, level)."""
-        return {f"controls/{name}_{level:02d}": (name, level) for level in self.controls for name in self.control_names}
+        return {
+            control_place(name, level=level): (name, level) for level in self.controls for name in self.control_names
+        }
 
     def makes(self, place):
         """Tell whether it makes what stands at folder/ticket; levels are a search's, controls those that set them."""
@@ -122,7 +124,7 @@ class Bench:
         if not experiment.controls:
             is_reused = self._dense_from(experiment, seed=seed) is not None
             return {
-                folder / f"level_{level:02d}": 0 if is_reused and not level else epochs
+                folder / level_place(level): 0 if is_reused and not level else epochs
                 for level, epochs in level_epochs(config).items()
             }
         return {
@@ -140,9 +142,9 @@ class Bench:
             needed.append(self._start(experiment, seed=seed))
         if experiment.controls:
             folder = self.folder(experiment.folder, seed=seed)
-            needed += [folder / f"level_{near:02d}" for level in experiment.controls for near in (level - 1, level)]
+            needed += [folder / level_place(near) for level in experiment.controls for near in (level - 1, level)]
             last = max(level_epochs(self.settings(experiment, seed=seed)))
-            needed.append(folder / f"level_{last:02d}")
+            needed.append(folder / level_place(last))
         return list(dict.fromkeys(needed))
 
     def has_other_settings(self, experiment, *, seed):

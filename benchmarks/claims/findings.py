@@ -196,10 +196,10 @@ def transfers(reader, scale):
         # One unit for all of a target: those that start from the source train for fewer epochs than dense does.
         ways = {way: reader.counted_in(row, own) for way, row in ways.items()}
         ticket = ways["transferred ticket"]
-        for other in ("dense transfer", "dense transfer, longer", "own ticket", "dense"):
+        headlines = ("dense transfer", "dense transfer, longer")
+        for other in (*headlines, "own ticket", "dense"):
             text = f"{target}: the transferred ticket matches {_in_words(other, target)}"
-            is_headline = other.startswith("dense transfer")
-            statements.append(statement(text, ticket, ways[other], judge=matches, is_headline=is_headline))
+            statements.append(statement(text, ticket, ways[other], judge=matches, is_headline=other in headlines))
         targets[target] = {
             way: row.to_json(dense=ways["dense"], dense_transfer=ways["dense transfer"], own_ticket=ways["own ticket"])
             for way, row in ways.items()

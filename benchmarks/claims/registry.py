@@ -7,6 +7,7 @@ from benchmarks.claims.experiment import Experiment
 from lottery_train.arguments import build_parser, settings_from
 from lottery_train.models.build import build_model, dense_config
 from lottery_train.pruning import make_schedule, prunable_names
+from lottery_train.ticket import control_place, level_place
 from lottery_train.tokenization import vocabulary_size
 
 # Backbone's experiment -> preset and further settings. The transducer's encoder starts from the dense CTC model.
@@ -191,7 +192,7 @@ def _transfer(scale, target):
         settings = scale.preset("an4-unstructured", *data, "--epochs", str(epochs), "--level-epochs", str(per_level))
         yield Experiment(name=target, claims=("C5",), arguments=(*settings, *rounds))
     common = (*scale.preset("an4-unstructured", *data, "--epochs", str(further)), "--rounds", "0")
-    starts = {"dense": "level_00", "longer": f"controls/dense-longer_{scale.source_rounds:02d}"}
+    starts = {"dense": level_place(0), "longer": control_place("dense-longer", level=scale.source_rounds)}
     for name, ticket in starts.items():
         yield Experiment(
             name=f"{target}_from_libri_{name}", claims=("C5",), arguments=common, init_from=f"libri/{ticket}"
@@ -200,7 +201,7 @@ def _transfer(scale, target):
         name=f"{target}_from_libri_ticket",
         claims=("C5",),
         arguments=(*common, "--set", "train.keeps_init_mask=true"),
-        init_from=f"libri/level_{scale.source_rounds:02d}",
+        init_from=f"libri/{level_place(scale.source_rounds)}",
     )
 
 

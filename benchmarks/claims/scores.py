@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from lottery_train.cost import trained_epochs, training_costs
 from lottery_train.errors import TicketError
 from lottery_train.evaluate import Score, paired_difference, pool_scores
-from lottery_train.ticket import is_ticket
+from lottery_train.ticket import control_place, is_ticket, level_place
 from runtime.files import read_json
 
 # Controls that need another ticket of the run, for its weights or for the mask that is found in them: its level.
@@ -166,7 +166,7 @@ class Reader:
 
     def level(self, name, level):
         """Return the Row of a level of an experiment, or None."""
-        return self._row(self.experiments[name], f"level_{level:02d}", seeds=self.seeds(name))
+        return self._row(self.experiments[name], level_place(level), seeds=self.seeds(name))
 
     def last(self, name):
         """Return the Row of the sparsest level of an experiment, or None."""
@@ -203,7 +203,7 @@ class Reader:
 
     def control(self, folder, name, *, level):
         """Return the Row of one control, or None."""
-        return self._row(self.experiments[folder], f"controls/{name}_{level:02d}", seeds=self.seeds(folder))
+        return self._row(self.experiments[folder], control_place(name, level=level), seeds=self.seeds(folder))
 
     def _row(self, experiment, ticket, *, seeds):
         """Return the Row of a ticket below a run directory, over those of the seeds that finished it, or None."""
