@@ -25,6 +25,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; white-space: nowrap; text-align: right; }
 th { border-bottom: 2px solid #888; white-space: normal; vertical-align: bottom; } .left { text-align: left; }
+td.left { white-space: normal; }
 tbody tr:hover { background: #f3f6fa; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 footer { margin-top: 3rem; color: #555; font-size: .85rem; }
@@ -75,7 +76,7 @@ def line_figure(
     """Draw lines through points.
 
     Args:
-        series: sequence of Series; empty ones are skipped.
+        series: sequence of Series; empty ones are skipped, and keep their colour for figures that have them.
         title, x_label, y_label: text.
         log_x: logarithmic x axis; every x must be above 0.
         percent_x, percent_y: fractions are labelled as percentages.
@@ -89,12 +90,12 @@ def line_figure(
     """
     # The Figure is used directly: pyplot would keep it in a global list, and pick a window system.
     Figure = require_extra("matplotlib.figure", extra=EXTRA).Figure
-    series = [line for line in series if len(line.x)]
-    if not series:
+    drawn = {number: line for number, line in enumerate(series) if len(line.x)}
+    if not drawn:
         raise ValueError(f"figure {title!r}: no points")
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
-    for number, line in enumerate(series):
+    for number, line in drawn.items():
         look = {
             "color": _COLOURS[number % len(_COLOURS)],
             "marker": _MARKERS[number % len(_MARKERS)],
@@ -112,14 +113,14 @@ def line_figure(
             axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
     axes.set_xlabel(x_label)
     if log_x:
-        _set_log_ticks(axes, [value for line in series for value in line.x])
+        _set_log_ticks(axes, [value for line in drawn.values() for value in line.x])
     _set_percent(axes.xaxis, percent_x)
     if falling_x:
         axes.invert_xaxis()
     if zero_y:
         axes.set_ylim(bottom=0)
     # Brackets reach where matplotlib looks for lines and marks alone when it places a legend.
-    has_brackets = any(line.is_points and line.low is not None for line in series)
+    has_brackets = any(line.is_points and line.low is not None for line in drawn.values())
     _finish(axes, title=title, y_label=y_label, percent_y=percent_y, legend_below=has_brackets)
     return figure
 

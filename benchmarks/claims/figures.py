@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from benchmarks.claims.findings import percent
+from lottery_train.config import CONTROLS
 from runtime.plots import Series, bar_figure, line_figure
 
 _DENSITY = {"x_label": "density of the prunable weights", "log_x": True, "percent_x": True, "falling_x": True}
@@ -39,10 +40,10 @@ def backbone_figure(found):
     # A control stands where its ticket does, a dense-small one too, whose own density is 1.
     places = {row["level"]: row["density"] for row in rows}
     lines = [_line("tickets", rows[1:]), _band("dense", rows[0], list(places.values()))]
-    names = list(dict.fromkeys(row["name"] for row in found["controls"]))
-    for number, control in enumerate(names, start=1):
+    # All of them, also where a backbone lacks one: a control has the same colour and side in every figure.
+    for number, control in enumerate(CONTROLS, start=1):
         # Side by side, left to right: in one place their brackets would cover each other.
-        aside = _ASIDE ** (number if number <= len(names) / 2 else number - len(names) - 1)
+        aside = _ASIDE ** (number if number <= len(CONTROLS) / 2 else number - len(CONTROLS) - 1)
         marks = [
             {**row, "density": places[row["level"]] * aside} for row in found["controls"] if row["name"] == control
         ]

@@ -75,6 +75,17 @@ def test_density_axis_falls_in_percent():
     assert "20 %" in {label.get_text() for label in axes.get_yticklabels()}
 
 
+def test_an_empty_series_keeps_its_colour():
+    empty, full = Series(name="dense-small", x=(), y=()), Series(name="ticket", x=(1.0,), y=(0.1,))
+    labels = {"title": "t", "x_label": "x", "y_label": "y"}
+    alone, both = (
+        line_figure([first, full], **labels).axes[0].lines[-1]
+        for first in (empty, Series(name="dense-small", x=(1.0,), y=(0.2,)))
+    )
+    assert alone.get_color() == both.get_color()
+    assert alone.get_marker() == both.get_marker()
+
+
 def test_figure_without_points_is_refused():
     with pytest.raises(ValueError, match="no points"):
         line_figure([Series(name="none", x=(), y=())], title="t", x_label="x", y_label="y")
