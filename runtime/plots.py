@@ -150,6 +150,8 @@ def bar_figure(series, *, groups, title, y_label, percent_y=False):
         x = [place + (number - (len(series) - 1) / 2) * width for place in bars.x]
         axes.bar(x, bars.y, width=0.92 * width, color=_COLOURS[number % len(_COLOURS)], label=bars.name)
         if bars.low is not None and bars.high is not None:
+            # With an edge: a bar may be as dark.
+            axes.vlines(x, bars.low, bars.high, color="#ffffff", linewidth=2.8)
             axes.vlines(x, bars.low, bars.high, color="#1a1a1a", linewidth=1.2)
     axes.set_xticks(range(len(groups)), groups)
     axes.set_xlim(-0.5, len(groups) - 0.5)
@@ -166,11 +168,19 @@ def _finish(axes, *, title, y_label, percent_y, legend_below=False):
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if legend_below:
-        handles, labels = axes.get_legend_handles_labels()
-        columns = 2 if max(map(len, labels)) > 24 else 4
-        axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+        _put_legend_below(axes)
     else:
         axes.legend(frameon=False)
+
+
+def _put_legend_below(axes):
+    """Put the legend below the axes, in as many columns as the figure is wide enough for."""
+    handles, labels = axes.get_legend_handles_labels()
+    for columns in (4, 3, 2, 1):
+        legend = axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+        if columns == 1 or legend.get_window_extent().width <= axes.figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _set_log_ticks(axes, values):

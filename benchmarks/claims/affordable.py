@@ -5,12 +5,12 @@ from benchmarks.claims.verdict import FAILS, HOLDS, NOT_MEASURED, UNDECIDED, mat
 
 AFFORDABLE = 2.5
 METHODS = {
-    "imp": "iterative, rewound to an early step (IMP)",
+    "imp": "IMP, rewound to an early step",
     "learning_rate": "iterative, learning rate rewound",
-    "distilled": "learning rate rewound, distilled",
-    "one_shot": "one round, learning rate rewound for a whole training",
+    "distilled": "iterative, distilled",
+    "one_shot": "one round, learning rate rewound",
     "gradual": "gradual, in one training",
-    "gradual_longer": "gradual, in one training 2.4 times as long",
+    "gradual_longer": "gradual, 2.4 times as long",
     "gradual_distilled": "gradual, distilled",
     "early_bird": "early bird, in one training",
 }

@@ -47,8 +47,16 @@ def backbone_figure(found):
         marks = [
             {**row, "density": places[row["level"]] * aside} for row in found["controls"] if row["name"] == control
         ]
-        lines.append(_line(control, marks, is_points=True))
+        lines.append(_line(f"{control}{_seeds_text(marks, rows)}", marks, is_points=True))
     return line_figure(lines, title=f"{found['label']}: WER against density", **_DENSITY, **_WER)
+
+
+def _seeds_text(marks, rows):
+    """Return which seeds marks are of, where the curve they stand beside is of others."""
+    seeds = sorted({seed for row in marks for seed in row["seeds"]})
+    if not marks or seeds == rows[0]["seeds"]:
+        return ""
+    return f" (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})"
 
 
 def schedule_figure(curves):
@@ -72,6 +80,9 @@ def noise_figure(found):
     lines = []
     for label in dict.fromkeys(row["ticket"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["ticket"] == label]
+        is_other_ticket = rows[0]["density"] < 1 and not label.startswith("conformer") and label != found["best"]
+        if is_other_ticket:  # the tickets' lines cover each other, and the table has them
+            continue
         # The axis is in dB; clean speech has no ratio, and stands where 30 dB would.
         places = [30.0 if row["snr_db"] is None else row["snr_db"] for row in rows]
         is_clean, is_dense = label.startswith("conformer"), rows[0]["density"] == 1
@@ -106,8 +117,8 @@ def cost_figure(rows, *, groups, labels):
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
         paid = sorted({f"{row['cost']:.1f}" for row in mine if row["cost"] is not None}, key=float)
-        cost = f": {' to '.join(dict.fromkeys((paid[0], paid[-1])))} trainings" if paid else ""
+        cost = f": {' to '.join(dict.fromkeys((paid[0], paid[-1])))}" if paid else ""
         line = replace(_line(f"{labels[method]}{cost}", mine), x=tuple(places[row["at"]] for row in mine))
         bars.append(line)
-    title = "WER and cost, in dense trainings, of every method"
+    title = "WER of every method, and its cost in dense trainings"
     return bar_figure(bars, groups=list(groups.values()), title=title, **_WER)

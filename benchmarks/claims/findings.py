@@ -57,11 +57,11 @@ def matching(reader, scale):
         ticket = reader.level(name, scale.level(5))
         for control in reader.control_names(name):
             other = reader.control(name, control, level=scale.level(5))
-            # That one has every weight and all of the ticket's training: to be no worse is what is claimed.
-            judge = matches if control == "dense-longer" else beats
-            verb = "matches" if judge is matches else "beats"
+            # Dense-longer has every weight and all of the ticket's training: to be no worse than that is a headline.
+            is_headline = control == "dense-longer"
+            judge, verb = (matches, "matches") if is_headline else (beats, "beats")
             text = f"{label}: the ticket of {percent(ticket.density)} {verb} {_control_text(control, ticket, other)}"
-            statements.append(statement(text, ticket, other, judge=judge))
+            statements.append(statement(text, ticket, other, judge=judge, is_headline=is_headline))
         backbones[name] = {
             "label": label,
             "rows": [row.to_json(dense=dense) for row in rows],
@@ -74,6 +74,8 @@ def matching(reader, scale):
 
 
 def _control_text(name, ticket, control):
+    if name == "dense-longer":
+        return "dense trained for as long"
     if name != "dense-small" or control is None:
         return name
     return f"dense-small ({_sizes(ticket, control)})"

@@ -32,7 +32,8 @@ judged alone: where nothing differs one in forty "beats" by chance, and here are
 
 The interval speaks of these very models on other utterances. The same training with another seed makes another model; \
 how far that one differs is not in the interval. Several seeds, where named, are averaged, each beside its \
-own dense model; a difference, and the two rates it stands between, are of the seeds that finished both.
+own dense model; a difference, and the two rates it stands between, are of the seeds that finished both. But for \
+C1, a section is of the seeds that finished all of it: what stands side by side should not differ by the seed, too.
 
 Rounds are fewer and larger than the paper's (36 % a round, 7 rounds to 4.4 %). But for IMP, iterative searches rewind \
 the learning rate instead of the weights: 12 epochs a level after 70 dense ones."""

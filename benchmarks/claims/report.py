@@ -20,19 +20,24 @@ _PACKAGES = ("numpy", "torch")
 
 def find(reader, scale, *, tests):
     """Return claim -> its findings, with a verdict and what is missing."""
+    names = {
+        claim: [experiment.name for experiment in reader.experiments.values() if claim in experiment.claims]
+        for claim in TITLES
+    }
+    # In C1 every search stands beside a dense model of its own, in the others beside each other.
+    shared = {claim: reader.over_shared_seeds(needed) for claim, needed in names.items()}
     found = {
         "C1": matching(reader, scale),
-        "C2": schedules(reader, scale),
-        "C3": structures(reader, scale),
-        "C4": noises(reader, scale, tests),
-        "C5": transfers(reader, scale),
-        "cost": costs(reader, scale),
+        "C2": schedules(shared["C2"], scale),
+        "C3": structures(shared["C3"], scale),
+        "C4": noises(shared["C4"], scale, tests),
+        "C5": transfers(shared["C5"], scale),
+        "cost": costs(shared["cost"], scale),
     }
     for claim, findings in found.items():
-        needed = [experiment.name for experiment in reader.experiments.values() if claim in experiment.claims]
         findings["verdict"] = overall(findings["statements"])
-        findings["experiments"] = {name: reader.seeds(name) for name in needed}
-        findings["missing"] = reader.missing(needed)
+        findings["experiments"] = {name: reader.seeds(name) for name in names[claim]}
+        findings["missing"] = reader.missing(names[claim])
     return found
 
 
@@ -109,7 +114,7 @@ def _opening(found, *, seeds, is_small):
     if len(seeds) > 1:
         text += " Not every experiment was trained with all of them: a number is of the seeds that stand beside it."
     if missing:
-        text += f" {len(missing)} experiments have not finished and are not measured; each section names its own."
+        text += f" Not finished, and not measured: {', '.join(sorted(missing))}."
     if is_small:
         return f"A quick run of the suite's code with tiny models: these numbers say nothing about the claims. {text}"
     return (
@@ -149,7 +154,7 @@ def _claim_sections(claim, findings):
     text = "\n\n".join(part for part in parts if part)
     if findings.get("source"):
         rates = " and ".join(
-            f"{points(row['wer'], signed=False)} % ({row['name']}, density {percent(row['density'])})"
+            f"{points(row['wer'], signed=False)} % ({row['ticket']}, density {percent(row['density'])})"
             for row in findings["source"]
         )
         text += f"\n\nOn its own test split the source has a WER of {rates}: no more than that is transferred."

@@ -153,6 +153,16 @@ class Reader:
         experiment = self.experiments[name]
         return [seed for seed in self.bench.seeds if self.bench.is_finished(experiment, seed=seed)]
 
+    def over_shared_seeds(self, names):
+        """Return a Reader of the seeds that finished every experiment among `names`; what no seed finished aside.
+
+        Seeds differ as methods do: a curve of three beside one of the first would show both. Where the experiments
+        share no seed it is this Reader.
+        """
+        finished = [seeds for seeds in map(self.seeds, names) if seeds]
+        shared = tuple(seed for seed in self.bench.seeds if all(seed in seeds for seeds in finished))
+        return Reader(replace(self.bench, seeds=shared), self.experiments) if shared else self
+
     def counted_in(self, row, name):
         """Return a Row whose cost is in whole trainings of another experiment; its own may be longer or shorter."""
         if row is None or row.cost is None:

@@ -177,6 +177,18 @@ def test_points_have_brackets_and_no_line():
     ]
 
 
+@pytest.mark.parametrize("length", [4, 20, 40])
+def test_a_legend_below_fits_the_figure(length):
+    names = [letter * length for letter in "mnopqrst"]
+    series = [Series(name=name, x=(0,), y=(0.3,), low=(0.2,), high=(0.5,)) for name in names]
+    figure = bar_figure(series, groups=("an4",), title="Cost", y_label="WER")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    figure.canvas.draw()
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 <= box.x1 <= figure.bbox.width
+
+
 def test_bars_stand_over_their_groups():
     series = [
         Series(name="dense", x=(0, 1), y=(0.3, 0.4), low=(0.2, 0.3), high=(0.5, 0.6)),

@@ -53,7 +53,7 @@ def test_transfer_is_against_dense_transfer(bench, known, reader):
         write_ticket(bench, known["libri"], f"level_{level:02d}", test=test, density=0.475**level)
     found = find(reader, SMALL, tests=None)
     assert [row["wer"] for row in found["C5"]["source"]] == [0.25, 0.5]
-    rates = "25.0 % (ticket, density 100.0 %) and 50.0 % (ticket, density 22.6 %)"
+    rates = "25.0 % (libri/level_00, density 100.0 %) and 50.0 % (libri/level_02, density 22.6 %)"
     text = f"On its own test split the source has a WER of {rates}"
     assert text in page(found, seeds=(0,))
 

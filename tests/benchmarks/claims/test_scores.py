@@ -42,6 +42,24 @@ def test_seeds_are_pooled_and_compared_with_their_own_dense(bench, known):
 
 
 @pytest.mark.usefixtures("conformer")
+def test_what_stands_side_by_side_is_of_the_same_seeds(bench, known):
+    """The constant rate has two seeds, decaying one: both curves are of that one, while C1 pools the two."""
+    for level in range(3):
+        write_ticket(bench, known["conformer"], f"level_{level:02d}", test=(4,) * 5, density=0.5**level, seed=1)
+        write_ticket(bench, known["decaying"], f"level_{level:02d}", test=ONE, density=0.5**level)
+    reader = Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(0, 1)), known)
+    found = find(reader, SMALL, tests=None)
+    assert {tuple(row["seeds"]) for rows in found["C2"]["curves"].values() for row in rows} == {(0,)}
+    assert [row["wer"] for row in found["C2"]["curves"]["constant"]] == [0.25, 0.5, 0.0]
+    assert found["C1"]["backbones"]["conformer"]["rows"][0]["seeds"] == [0, 1]
+    # What no seed finished takes nothing away, and where two share no seed each stays as it is.
+    assert reader.over_shared_seeds(["conformer", "lamp"]).bench.seeds == (0, 1)
+    for level in range(3):
+        write_ticket(bench, known["lamp"], f"level_{level:02d}", test=ONE, density=0.5**level, seed=1)
+    assert reader.over_shared_seeds(["decaying", "lamp"]).bench.seeds == (0, 1)
+
+
+@pytest.mark.usefixtures("conformer")
 def test_a_seed_that_is_not_finished_counts_nowhere(bench, known):
     reader = Reader(Bench(runs=bench.runs, data_dir=bench.data_dir, seeds=(0, 1)), known)
     for level in range(2):
@@ -82,7 +100,7 @@ def test_controls_cost_what_they_needed(bench, known, reader):
     small = by_text["conformer: the ticket of 41.0 % beats dense-small (0 k weights, the ticket 0 k)"]
     assert small["minus"] == -0.25
     assert small["verdict"] == "holds"
-    assert by_text["conformer: the ticket of 41.0 % matches dense-longer"]["verdict"] == "not measured"
+    assert by_text["conformer: the ticket of 41.0 % matches dense trained for as long"]["verdict"] == "not measured"
     assert by_text["conformer: the ticket of 41.0 % beats random-ticket"]["verdict"] == "holds"
 
 
