@@ -45,11 +45,15 @@ PRIORITY = (
     "earlybird_16", "distilled", "conformer_longer", "unit_dense_small", "cnn_lstm_controls", "rnnt_controls",
     "cnn_lstm_longer", "rnnt_longer", "oneshot_4", "oneshot_16", "gradual_4_longer", "gradual_16_longer",
     "libri_longer", "an4_from_libri_longer", "coffee_from_libri_longer", "asterisk_from_libri_longer",
+    "unit_controls", "noise_controls", "block1x4_controls", "libri_random", "an4_from_libri_random",
+    "coffee_from_libri_random", "asterisk_from_libri_random",
 )  # fmt: skip
 # Of one gradual training: 2.4 dense ones, what may be spent on a search, less a little.
 LONGER_EPOCHS = 168
 # The source of the transfer on a processor: few rounds, larger ones, to the density of level 5 of the others.
 SOURCE_RATE, SOURCE_ROUNDS = 0.525, 3
+# What has had as many epochs on the source as its ticket, which level 0 has not.
+_SOURCE_CONTROLS = {"longer": "dense-longer", "random": "random-pruning"}
 _SOURCE = (
     "--tokens", "char", "--epochs", "15", "--batch-s", "32",
     "--set", "data.speeds=[0.9,1.0,1.1]", "--set", "data.max_utterance_s=17", "--set", "model.num_blocks=4",
@@ -135,10 +139,13 @@ def _searches(scale):
     for name in BACKBONES:
         claims = ("C1", "C2", "C3", "C4", "C5", "cost") if name == "conformer" else ("C1",)
         yield Experiment(name=name, claims=claims, arguments=_backbone(scale, name), init_from=STARTS.get(name))
-    for name, granularity in BLOCKS.items():
-        arguments = _an4(scale, "an4-unstructured", "--granularity", granularity)
-        yield Experiment(name=name, claims=("C3",), arguments=arguments, dense_from="conformer")
+    for name in BLOCKS:
+        yield Experiment(name=name, claims=("C3",), arguments=_blocks(scale, name), dense_from="conformer")
     yield Experiment(name="unit", claims=("C3",), arguments=_unit(scale))
+
+
+def _blocks(scale, name):
+    return _an4(scale, "an4-unstructured", "--granularity", BLOCKS[name])
 
 
 def _unit(scale):
@@ -149,6 +156,9 @@ def _control_sets(scale):
     small = {"label": "dense_small", "names": ("dense-small",)}
     yield _controls(scale, "conformer", **small, levels=(4, 5, 7), claims=("C1", "C3"))
     yield _controls(scale, "unit", **small, levels=(7,), claims=("C3",), arguments=_unit(scale))
+    structured = {"label": "controls", "names": CONTROLS, "claims": ("C3",)}
+    yield _controls(scale, "unit", **structured, levels=(4,), arguments=_unit(scale))
+    yield _controls(scale, "block1x4", **structured, arguments=_blocks(scale, "block1x4"))
     for name in BACKBONES:
         names = CONTROLS if name == "conformer" else ("dense-small", *CONTROLS)
         if name in STARTS:
@@ -176,6 +186,7 @@ def _noise(scale):
     }
     yield Experiment(name="noise", **noisy)
     yield _controls(scale, "noise", ("dense-longer",), label="longer", **noisy)
+    yield _controls(scale, "noise", CONTROLS, label="controls", **noisy)
 
 
 def _transfer(scale, target):
@@ -185,24 +196,24 @@ def _transfer(scale, target):
         source = scale.preset("mini_librispeech", *_SOURCE, "--rewind", "learning-rate", "--level-epochs", "4")
         search = {"claims": ("C5",), "arguments": (*source, *rounds)}
         yield Experiment(name="libri", **search)
-        # The ticket has seen the source for longer than level 0 has.
-        yield _controls(scale, "libri", ("dense-longer",), label="longer", levels=(scale.source_rounds,), **search)
+        for label, control in _SOURCE_CONTROLS.items():
+            yield _controls(scale, "libri", (control,), label=label, levels=(scale.source_rounds,), **search)
     data = ("--set", f"data.corpus={corpus}")
     if epochs is not None:
         settings = scale.preset("an4-unstructured", *data, "--epochs", str(epochs), "--level-epochs", str(per_level))
         yield Experiment(name=target, claims=("C5",), arguments=(*settings, *rounds))
     common = (*scale.preset("an4-unstructured", *data, "--epochs", str(further)), "--rounds", "0")
-    starts = {"dense": level_place(0), "longer": control_place("dense-longer", level=scale.source_rounds)}
+    last = scale.source_rounds
+    starts = {"dense": level_place(0), "ticket": level_place(last)}
+    starts |= {label: control_place(control, level=last) for label, control in _SOURCE_CONTROLS.items()}
     for name, ticket in starts.items():
+        sparse = ("--set", "train.keeps_init_mask=true") if name in ("ticket", "random") else ()
         yield Experiment(
-            name=f"{target}_from_libri_{name}", claims=("C5",), arguments=common, init_from=f"libri/{ticket}"
+            name=f"{target}_from_libri_{name}",
+            claims=("C5",),
+            arguments=(*common, *sparse),
+            init_from=f"libri/{ticket}",
         )
-    yield Experiment(
-        name=f"{target}_from_libri_ticket",
-        claims=("C5",),
-        arguments=(*common, "--set", "train.keeps_init_mask=true"),
-        init_from=f"libri/{level_place(scale.source_rounds)}",
-    )
 
 
 def _affordable(scale, density):
