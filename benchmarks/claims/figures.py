@@ -69,7 +69,8 @@ def structure_figure(found):
     """Return WER against non-zeros of every structure, dense-small models as marks."""
     curves = {"single weights" if name == "conformer" else name: rows for name, rows in found["curves"].items()}
     lines = [_bare(name, rows, key="num_nonzeros") for name, rows in curves.items()]
-    lines.append(_bare("dense-small", found["dense_small"], key="num_nonzeros", is_points=True))
+    small = [row for row in found["controls"] if row["name"] == "dense-small"]
+    lines.append(_bare("dense-small", small, key="num_nonzeros", is_points=True))
     lines = [replace(line, x=tuple(value / 1000 for value in line.x)) for line in lines]
     axis = {"x_label": "non-zero weights of the whole model, thousands", "log_x": True, "falling_x": True}
     return line_figure(lines, title="Structure", **axis, **_WER, zero_y=False)

@@ -54,14 +54,8 @@ def matching(reader, scale):
             statements.append(statement(text, found["dev"], dense, judge=matches))
         text = f"{label}: the best ticket beats dense ({percent(chosen.density)})"
         statements.append(statement(text, chosen, dense, judge=beats))
-        ticket = reader.level(name, scale.level(5))
-        for control in reader.control_names(name):
-            other = reader.control(name, control, level=scale.level(5))
-            # Dense-longer has every weight and all of the ticket's training: to be no worse than that is a headline.
-            is_headline = control == "dense-longer"
-            judge, verb = (matches, "matches") if is_headline else (beats, "beats")
-            text = f"{label}: the ticket of {percent(ticket.density)} {verb} {_control_text(control, ticket, other)}"
-            statements.append(statement(text, ticket, other, judge=judge, is_headline=is_headline))
+        places = [place for place in reader.control_places(name) if place[1] == scale.level(5)]
+        statements += _controlled(reader, name, places, label=label)
         backbones[name] = {
             "label": label,
             "rows": [row.to_json(dense=dense) for row in rows],
@@ -71,6 +65,17 @@ def matching(reader, scale):
             "best": chosen.to_json(dense=dense),
         }
     return {"statements": statements, "backbones": backbones}
+
+
+def _controlled(reader, folder, places, *, label):
+    """Yield the statements of tickets against controls of a run directory: (control, level) pairs."""
+    for name, level in places:
+        ticket, control = reader.level(folder, level), reader.control(folder, name, level=level)
+        # Dense-longer has every weight and all of the ticket's training: to be no worse than that is a headline.
+        is_headline = name == "dense-longer"
+        judge, verb = (matches, "matches") if is_headline else (beats, "beats")
+        text = f"{label}: the ticket of {percent(ticket.density)} {verb} {_control_text(name, ticket, control)}"
+        yield statement(text, ticket, control, judge=judge, is_headline=is_headline)
 
 
 def _control_text(name, ticket, control):
@@ -117,7 +122,8 @@ def structures(reader, scale):
     """C3: single weights, blocks and units at equal non-zeros, each against a dense model of that size."""
     curves, statements = {}, []
     weights = reader.levels("conformer")
-    small = [row for folder in ("conformer", "unit") for row in reader.controls(folder) if row.name == "dense-small"]
+    controls = [row for folder in ("conformer", *BLOCKS, "unit") for row in reader.controls(folder)]
+    small = [row for row in controls if row.name == "dense-small"]
     for name, label in {"conformer": "single weights", **{name: name for name in BLOCKS}, "unit": "units"}.items():
         rows, is_structured = reader.levels(name), name != "conformer"
         if not rows:
@@ -135,6 +141,9 @@ def structures(reader, scale):
             if is_structured:
                 other = of_equal_size(row, weights)
                 statements.append(statement(f"{text}: match single weights", row, other, judge=matches))
+        if is_structured:
+            places = [place for place in reader.control_places(name) if place[0] != "dense-small"]
+            statements += _controlled(reader, name, places, label=label)
         curves[name] = [
             row.to_json(dense=rows[0], dense_small=_near_small(row, small), weights=of_equal_size(row, weights))
             for row in rows
@@ -142,7 +151,11 @@ def structures(reader, scale):
     return {
         "statements": statements,
         "curves": curves,
-        "dense_small": [row.to_json(dense=weights[0] if weights else None) for row in small],
+        "controls": [
+            row.to_json(dense=weights[0] if weights else None)
+            for row in controls
+            if row in small or not row.path.startswith("conformer/")
+        ],
     }
 
 
@@ -163,11 +176,12 @@ def noises(reader, scale, tests):
         return {"statements": [judged], "rows": [], "has_sounds": tests is not None}
     dense, chosen = rows[0], best(rows)
     statements, found = [], []
-    longer = reader.control("noise", "dense-longer", level=scale.level(5))
+    places = reader.control_places("noise")
+    controls = {name: reader.control("noise", name, level=level) for name, level in places}
     clean = [row for row in (reader.level("conformer", 0), reader.level("conformer", scale.level(5))) if row]
     for snr_db in (None, *SNRS_DB):
         reference = tests.row(dense, snr_db=snr_db)
-        for row in [*rows, *([longer] if longer else []), *clean]:
+        for row in [*rows, *filter(None, controls.values()), *clean]:
             heard = tests.row(row, snr_db=snr_db)
             found.append({"snr_db": snr_db, **heard.to_json(dense=reference)})
         heard = tests.row(chosen, snr_db=snr_db)
@@ -177,8 +191,13 @@ def noises(reader, scale, tests):
         judged = statement(text, heard, reference, judge=beats, is_headline=is_headline)
         statements.append(judged | {"snr_db": snr_db})
         text = f"the best ticket ({percent(chosen.density)}) matches dense trained for as long {where}"
-        control = longer and tests.row(longer, snr_db=snr_db)
-        statements.append(statement(text, control and heard, control, judge=matches, is_headline=is_headline))
+        longer = controls["dense-longer"] and tests.row(controls["dense-longer"], snr_db=snr_db)
+        statements.append(statement(text, longer and heard, longer, judge=matches, is_headline=is_headline))
+    for name, level in places:
+        if name != "dense-longer":
+            pair = [row and tests.row(row, snr_db=5.0) for row in (reader.level("noise", level), controls[name])]
+            text = f"the ticket of {percent(pair[0].density)} beats {name} at 5 dB"
+            statements.append(statement(text, *pair, judge=beats))
     return {"statements": statements, "rows": found, "best": chosen.label, "sounds": tests.sounds()}
 
 
@@ -194,6 +213,7 @@ def transfers(reader, scale):
             "dense transfer": reader.level(f"{target}_from_libri_dense", 0),
             "dense transfer, longer": reader.level(f"{target}_from_libri_longer", 0),
             "transferred ticket": reader.level(f"{target}_from_libri_ticket", 0),
+            "random mask transfer": reader.level(f"{target}_from_libri_random", 0),
         }
         # One unit for all of a target: those that start from the source train for fewer epochs than dense does.
         ways = {way: reader.counted_in(row, own) for way, row in ways.items()}
@@ -202,13 +222,14 @@ def transfers(reader, scale):
         for other in (*headlines, "own ticket", "dense"):
             text = f"{target}: the transferred ticket matches {_in_words(other, target)}"
             statements.append(statement(text, ticket, ways[other], judge=matches, is_headline=other in headlines))
+        text = f"{target}: the transferred ticket beats random pruning on the source, transferred"
+        statements.append(statement(text, ticket, ways["random mask transfer"], judge=beats))
         targets[target] = {
             way: row.to_json(dense=ways["dense"], dense_transfer=ways["dense transfer"], own_ticket=ways["own ticket"])
             for way, row in ways.items()
             if row is not None
         }
-    longer = reader.control("libri", "dense-longer", level=scale.source_rounds)
-    source = [reader.level("libri", 0), longer, reader.level("libri", scale.source_rounds)]
+    source = [reader.level("libri", 0), reader.level("libri", scale.source_rounds), *reader.controls("libri")]
     return {
         "statements": statements,
         "targets": targets,

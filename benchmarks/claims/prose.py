@@ -50,16 +50,17 @@ NOTES = {
     "C3": "Blocks keep as many weights as single weights do, level by level; units are fewer, so that their densities "
     "are others: compare over the number of non-zeros. A structure is compared with single weights of as many "
     "non-zeros to 5 %, and with the dense-small model nearest in size, to 15 %: sizes are named. Dense-small models "
-    "train once.",
+    "train once; the other controls stand beside 1x4 blocks and units, each with masks of that structure.",
     "C4": "In the paper a ticket beats dense in noise (WER 16.8 % to 15.75 %, 38.2 % to 15.8 %). Trained "
     "with the pack's training sounds at 20, 10, 5 and 0 dB: three copies of each utterance are noisy, one "
     "is clean, and an epoch draws one of them, so that it costs what a clean one does. Tested with the pack's test "
     "sounds, which no training heard: one draw of sound and place for each utterance, the same at every ratio and for "
     "every model. The best ticket is chosen on clean dev. Dense trained for as long had as many "
-    "epochs as all levels together.",
+    "epochs as all levels together; random-pruning, too.",
     "C5": "The source is mini_librispeech in characters, on a processor: 15 epochs dense, then 3 rounds of 52.5 % with "
     "4 epochs each, to 10.7 %. Its dense level 0 and its ticket train on each target for the same number of epochs. "
-    'The ticket has had 12 epochs more on the source than level 0: "longer" is level 0 trained on for as many. '
+    'The ticket has had 12 epochs more on the source than level 0: "longer" is level 0 trained on for as many, '
+    "random mask is level 0 with as many weights removed at random, trained on for as many. "
     "Costs are in multiples of the dense training on the target alone; all training on the source is not counted.",
     "cost": "IMP stands beside its own dense model, all others beside the Conformer's. Trainings in multiples of the "
     "dense one, all that came before included; a distilled step counts 4/3. An epoch of a sparse model counts as "

@@ -214,7 +214,7 @@ def _evidence(claim, findings):
         rows = [row for curve in findings["curves"].values() for row in curve]
         yield (
             figures.structure_figure(findings),
-            row_table(rows + findings["dense_small"], versus=("dense_small", "weights")),
+            row_table(rows + findings["controls"], versus=("dense_small", "weights")),
         )
     elif claim == "C4" and findings["rows"]:
         yield figures.noise_figure(findings), row_table(findings["rows"], first=("snr_db", "SNR dB"))

@@ -206,10 +206,10 @@ class Reader:
         ]
         return [row for row in rows if row is not None]
 
-    def control_names(self, folder):
-        """Return the controls that the suite sets beside a search, in its order."""
-        beside = (each.control_names for each in self.experiments.values() if each.folder == folder)
-        return list(dict.fromkeys(name for names in beside for name in names))
+    def control_places(self, folder):
+        """Return (control, level) of what the suite sets beside a search, in its order."""
+        beside = (each.control_tickets.values() for each in self.experiments.values() if each.folder == folder)
+        return list(dict.fromkeys(place for places in beside for place in places))
 
     def control(self, folder, name, *, level):
         """Return the Row of one control, or None."""

@@ -1,8 +1,10 @@
 """What the suite concludes, on runs whose numbers a person can add up: 20 words, a few errors."""
 
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.claims.findings import best, extreme, matching, schedules, structures, transfers
+from benchmarks.claims.findings import best, extreme, matching, noises, schedules, structures, transfers
 from benchmarks.claims.report import find, page
 from benchmarks.claims.scores import of_equal_size
 from benchmarks.claims.verdict import beats, matches, overall, unmeasured
@@ -29,7 +31,10 @@ def test_dense_small_is_one_of_equal_non_zeros(bench, known, reader):
     for level, test in enumerate((ONE, ONE, NONE)):
         more = {"density": 0.64**level, "num_nonzeros": round(1000 * 0.64**level)}
         write_ticket(bench, known["block1x4"], f"level_{level:02d}", test=test, **more)
+    write_ticket(bench, known["block1x4"], "controls/random-pruning_02", test=(2,) * 5)
     found = {each["text"]: each["minus"] for each in structures(reader, SMALL)["statements"]}
+    assert found["block1x4: the ticket of 41.0 % beats random-pruning"] == -0.5
+    assert found["block1x4: the ticket of 41.0 % beats no-rewinding"] is None
     assert found["block1x4 at 41.0 %: match dense"] == -0.25
     assert found["block1x4 at 41.0 %: match single weights"] == 0
     assert found["block1x4 at 41.0 %: beat dense-small (0 k weights, the ticket 0 k)"] == -0.25
@@ -40,7 +45,11 @@ def test_transfer_is_against_dense_transfer(bench, known, reader):
     write_ticket(bench, known["an4_from_libri_dense"], "level_00", test=(2,) * 5)
     write_ticket(bench, known["an4_from_libri_longer"], "level_00", test=NONE)
     write_ticket(bench, known["an4_from_libri_ticket"], "level_00", test=ONE)
-    ways = transfers(reader, SMALL)["targets"]["an4"]
+    write_ticket(bench, known["an4_from_libri_random"], "level_00", test=(3,) * 5)
+    found = transfers(reader, SMALL)
+    minus = {each["text"]: each["minus"] for each in found["statements"]}
+    assert minus["an4: the transferred ticket beats random pruning on the source, transferred"] == -0.5
+    ways = found["targets"]["an4"]
     assert ways["transferred ticket"]["minus_dense_transfer"] == -0.25
     assert ways["transferred ticket"]["minus_own_ticket"] == 0.25
     assert ways["transferred ticket"]["minus_dense"] == 0
@@ -56,6 +65,40 @@ def test_transfer_is_against_dense_transfer(bench, known, reader):
     rates = "25.0 % (libri/level_00, density 100.0 %) and 50.0 % (libri/level_02, density 22.6 %)"
     text = f"On its own test split the source has a WER of {rates}"
     assert text in page(found, seeds=(0,))
+
+
+class Deaf:
+    """Tests in noise in which every word is an error."""
+
+    @staticmethod
+    def row(row, *, snr_db):
+        if snr_db is None:
+            return row
+        scores = {seed: replace(score, word_errors=score.word_counts) for seed, score in row.test.items()}
+        return replace(row, test=scores)
+
+    @staticmethod
+    def sounds():
+        return {split: {"used": 1, "all": 1} for split in ("train", "test")}
+
+
+@pytest.mark.usefixtures("conformer")
+def test_in_noise_tickets_stand_beside_controls_that_were_tested_in_it(bench, known, reader):
+    for level, test in enumerate((ONE, ONE, NONE)):
+        write_ticket(bench, known["noise"], f"level_{level:02d}", test=test, dev=NONE, density=0.64**level)
+    for control in ("dense-longer", "random-pruning"):
+        write_ticket(bench, known["noise"], f"controls/{control}_02", test=ONE)
+    found = noises(reader, SMALL, Deaf)
+    verdicts = {each["text"]: (each["verdict"], each["minus"]) for each in found["statements"]}
+    assert verdicts["the best ticket (41.0 %) beats dense in clean speech"] == ("holds", -0.25)
+    assert verdicts["the best ticket (41.0 %) beats dense at 5 dB"] == ("undecided", 0.0)
+    assert verdicts["the best ticket (41.0 %) matches dense trained for as long at 5 dB"] == ("holds", 0.0)
+    assert verdicts["the ticket of 41.0 % beats random-pruning at 5 dB"] == ("undecided", 0.0)
+    assert verdicts["the ticket of 41.0 % beats random-ticket at 5 dB"] == ("not measured", None)
+    rates = {(row["ticket"], row["snr_db"]): row["wer"] for row in found["rows"]}
+    assert rates["noise/random-pruning_02", None] == 0.25
+    assert rates["noise/random-pruning_02", 0.0] == 1.0
+    assert ("conformer/level_02", 0.0) in rates
 
 
 @pytest.mark.usefixtures("conformer")
