@@ -5,7 +5,8 @@ r"""Audio Lottery's claims, measured on real recordings: trains, resumes, analys
     python -m benchmarks.claims --data-dir ../shared/data                  everything: some ten hours on two cores
     python -m benchmarks.claims --data-dir ../shared/data --report-only    from what has finished
 
-Writes benchmarks/results/claims/: one JSON a claim, summary.json, report.html. docs/claims.md says more.
+Writes runs/claims/results/: one JSON a claim, summary.json, report.html. What is published lies in
+benchmarks/results/claims/ and is written with --results alone. docs/claims.md says more.
 """
 
 import shlex
@@ -60,7 +61,7 @@ def _parse(argv):
     parser.add_argument("--report-only", action="store_true", help="write the results of what has finished")
     parser.add_argument("--markdown", action="store_true", help="print the README's table too")
     parser.add_argument("--results", type=Path, metavar="DIR",
-                        help="result files (benchmarks/results/claims; --quick: below --runs)")  # fmt: skip
+                        help="result files (results below --runs)")  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -145,7 +146,7 @@ def _main(argv):
     data_dir = arguments.data_dir.absolute()
     if arguments.quick:
         data_dir = write_packs(runs / "packs", data_dir=data_dir)
-    results = (arguments.results or (runs / "results" if arguments.quick else RESULTS / "claims")).absolute()
+    results = (arguments.results or runs / "results").absolute()
     if arguments.quick and results.resolve().is_relative_to(RESULTS.resolve()):
         raise ConfigError(f"--quick makes no results: nothing of it goes into {results}", hint="name another --results")
     bench = Bench(runs=runs, data_dir=data_dir, seeds=_seeds(arguments.seeds), adopted=_adopted(arguments.adopt, known))

@@ -110,7 +110,7 @@ def experiments(scale=None):
         _paper(scale),
     )  # fmt: skip
     found = {experiment.name: experiment for part in parts for experiment in part}
-    return {name: found[name] for name in PRIORITY}
+    return {name: found[name] for name in sorted(found, key=PRIORITY.index)}
 
 
 def _an4(scale, preset, *more):
