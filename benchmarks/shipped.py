@@ -16,13 +16,12 @@ import numpy as np
 
 from benchmarks.clips import read_clips
 from benchmarks.results import RESULTS, write_result
-from benchmarks.shipped_card import complete_card
+from benchmarks.shipped_card import update_card
 from lottery_train.augment import add_noise
 from lottery_train.corpora import draw_noise, load_noise
 from lottery_train.evaluate import score_texts
 from runtime.command import run_command
 from runtime.engine.library import instruction_sets
-from runtime.files import write_atomic
 from runtime.latency import time_clip
 from runtime.machine import describe_machine
 from runtime.manifest import Manifest
@@ -123,8 +122,7 @@ def _main(argv):
     _print(scores, rtf=rtf, bundle_mb=bundle_mb)
     path = write_result("shipped", summary=summary, details=details, threads=1, folder=arguments.results)
     if arguments.write_card:
-        card = Path(bundle) / "README.md"
-        write_atomic(card, complete_card(card.read_text(), scores=first, rtf=rtf[BACKENDS[0]], processor=processor()))
+        update_card(bundle, scores=first, rtf=rtf[BACKENDS[0]], processor=processor())
     print(path)
 
 

@@ -1,9 +1,13 @@
 """The card of the shipped recogniser: its own sections replaced, everything else as the export wrote it."""
 
+import shutil
+
 import pytest
 
-from benchmarks.shipped_card import DATA, complete_card
+from benchmarks.shipped_card import DATA, complete_card, update_card
 from lottery_train.evaluate import score_texts
+from runtime.manifest import CARD_ROLE, Manifest
+from runtime.shipped import shipped_bundle
 
 CARD = """# en
 
@@ -71,3 +75,13 @@ def test_twice_is_once(card):
 def test_a_card_without_the_section_is_refused():
     with pytest.raises(ValueError, match="'Error rates'"):
         complete_card("# en\n", scores={}, rtf=0.0, processor="")
+
+
+def test_the_manifest_knows_the_card_that_was_written(tmp_path):
+    bundle = shutil.copytree(shipped_bundle(), tmp_path / "en")
+    before = Manifest.load(bundle)
+    scores = {"an4": score_texts(["a b c d", "e"], ["a b c", "e"])}
+    update_card(bundle, scores=scores, rtf=0.0021, processor="a server")
+    after = Manifest.load(bundle)
+    assert "One thread of a server takes 0.0021 s" in after.verified_path(CARD_ROLE, bundle=bundle).read_text()
+    assert {role for role in after.files if after.files[role] != before.files[role]} == {CARD_ROLE}
