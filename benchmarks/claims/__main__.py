@@ -60,8 +60,7 @@ def _parse(argv):
     parser.add_argument("--commands", action="store_true", help="print the commands that are left; train nothing")
     parser.add_argument("--report-only", action="store_true", help="write the results of what has finished")
     parser.add_argument("--markdown", action="store_true", help="print the README's table too")
-    parser.add_argument("--results", type=Path, metavar="DIR",
-                        help="result files (results below --runs)")  # fmt: skip
+    parser.add_argument("--results", type=Path, metavar="DIR", help="result files (results below --runs)")
     return parser.parse_args(argv)
 
 

@@ -44,7 +44,7 @@ def costs(reader, scale):
     for density, level in scale.levels.items():
         paper = method_row(reader, scale, "imp", density)
         where = percent(scale.density(level))
-        candidates = []
+        judged, priced = {}, []
         for method, label in METHODS.items():
             row = method_row(reader, scale, method, density)
             if row is None:
@@ -52,23 +52,21 @@ def costs(reader, scale):
             on_dev = paper and row.minus(paper, split="dev")
             found = row.to_json(dense=dense_of_imp if method == "imp" else dense, imp=paper)
             found |= {"method": method, "at": density, "minus_imp_on_dev": on_dev and on_dev["minus"]}
-            judged = statement(f"{label}, at {where}: matches IMP", row, paper, judge=matches)
-            rows.append(found | {"matches_imp": judged["verdict"]})
-            if method != "imp":
-                statements.append(judged)
+            judged[method] = statement(f"{label}, at {where}: matches IMP", row, paper, judge=matches)
+            rows.append(found | {"matches_imp": judged[method]["verdict"]})
             if on_dev and row.cost is not None:
-                candidates.append((rows[-1], judged))
-        chosen = choose(found for found, _ in candidates)
-        cheapest[density] = chosen and {
-            key: chosen[key]
+                priced.append(rows[-1])
+        statements += [each for method, each in judged.items() if method != "imp"]
+        reaching = choose(priced)
+        cheapest[density] = reaching and {
+            key: reaching[key]
             for key in ("method", "cost", "minus_imp_on_dev", "minus_imp", "minus_imp_interval", "minus_imp_seeds",
                         "matches_imp")
         }  # fmt: skip
-        affordable = {found["method"]: judged for found, judged in candidates if found["cost"] <= AFFORDABLE}
-        chosen = choose(found for found, _ in candidates if found["method"] in affordable)
+        affordable = choose(row for row in priced if row["cost"] <= AFFORDABLE)
         text = f"IMP's WER at {where} for at most {AFFORDABLE} dense trainings"
-        shown = affordable[chosen["method"]] if chosen else unmeasured(text)
-        method = f" ({METHODS[chosen['method']]})" if chosen else ""
+        shown = judged[affordable["method"]] if affordable else unmeasured(text)
+        method = f" ({METHODS[affordable['method']]})" if affordable else ""
         statements.append(shown | {"text": text + method, "is_headline": density == "10"})
     statements.sort(key=lambda each: not each["text"].startswith("IMP's"))
     densities = {name: scale.density(level) for name, level in scale.levels.items()}
