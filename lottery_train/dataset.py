@@ -13,20 +13,28 @@ from tqdm import tqdm
 
 from lottery_train.augment import add_noise, speed
 from lottery_train.corpora import cache_dir, draw_noise, load_audio, load_noise, read_manifest
+from lottery_train.corpora.room import reverberate
 from lottery_train.errors import CorpusError
 from runtime.features import HOP_SAMPLES, NUM_MELS, fbank
 from runtime.files import atomic_directory, read_json, write_json
 
 # Raised whenever the arithmetic of the features or of the augmentation changes: old caches are then left alone.
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One copy of the audio: played at `speed`, with noise number `noise_copy` at a drawn SNR (0: clean)."""
+    """One copy of the audio.
+
+    Args:
+        speed: factor it is played at.
+        noise_copy: number of the noise at a drawn SNR (0: clean).
+        room_copy: number of the drawn room (0: none).
+    """
 
     speed: float = 1.0
     noise_copy: int = 0
+    room_copy: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +58,11 @@ class Recipe:
     @classmethod
     def for_training(cls, data, *, seed):
         """Return the recipe that a `DataConfig` asks for."""
-        copies = range(data.num_noise_copies + 1) if data.noise else range(1)
-        variants = tuple(Variant(speed=speed, noise_copy=copy) for speed in data.speeds for copy in copies)
+        noises = range(data.num_noise_copies + 1) if data.noise else range(1)
+        copies = [{"noise_copy": number} for number in noises]
+        rooms = range(1, data.num_room_copies + 1)
+        copies += [{"room_copy": number, "noise_copy": number if data.noise else 0} for number in rooms]
+        variants = tuple(Variant(speed=speed, **copy) for speed in data.speeds for copy in copies)
         return cls(variants=variants, noise=data.noise, noise_snrs_db=data.noise_snrs_db, seed=seed, dtype="float16")
 
 
@@ -187,6 +198,8 @@ def _load(utterance):
 def _render(samples, *, variant, recipe, noises, rng):
     if variant.speed != 1.0:
         samples = speed(samples, factor=variant.speed)
+    if variant.room_copy:
+        samples = reverberate(samples, rng=rng)
     if variant.noise_copy:
         noise = draw_noise(noises, rng=rng)
         samples = add_noise(samples, noise=noise, snr_db=float(rng.choice(recipe.noise_snrs_db)), rng=rng)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lottery_train.corpora import check_characters, read_mix
+from lottery_train.corpora import check_characters, read_mix, read_negatives
 from lottery_train.dataset import Dataset, Recipe, load_dataset
 from lottery_train.errors import CorpusError
+from lottery_train.start import ticket_tokens
 from lottery_train.tokenization import build_tokens, encoder
 from runtime.files import write_atomic
 from runtime.tokenizer import Tokenizer
@@ -25,6 +26,7 @@ class Speech:
         encode: text -> symbol ids.
         characters: Tokenizer of the training texts' characters, for the character loss.
         max_utterance_s: longest training example.
+        negatives_share: largest share of utterances without text in the audio of an epoch.
     """
 
     train: Dataset
@@ -34,9 +36,10 @@ class Speech:
     encode: Callable[[str], list[int]]
     characters: Tokenizer
     max_utterance_s: float
+    negatives_share: float
 
 
-def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
+def prepare_speech(data, *, out, seed, data_dir=None, is_first=True, init_from=None):
     """Find a corpus, settle its tokens, and compute or find its features.
 
     The tokens are settled once, in `out`: a resumed run, and a corpus that grew, keep them. Utterances that cannot be
@@ -46,6 +49,7 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
         data: DataConfig.
         out: run directory; tokens.txt (and bpe.model) live there.
         data_dir: corpus directory, see `corpora.find_corpus`.
+        init_from: ticket whose tokens are taken where `data.tokens` is init.
     Returns:
         Speech.
     Raises:
@@ -54,7 +58,10 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
     manifests = read_mix(data.corpus, data_dir=data_dir)
     tokens_path, model_path = Path(out) / "tokens.txt", Path(out) / "bpe.model"
     if not tokens_path.exists() and is_first:
-        tokenizer, model = build_tokens([utterance.text for utterance in manifests["train"][0]], spec=data.tokens)
+        if data.tokens == "init":
+            tokenizer, model = ticket_tokens(init_from)
+        else:
+            tokenizer, model = build_tokens([utterance.text for utterance in manifests["train"][0]], spec=data.tokens)
         if model is not None:
             write_atomic(model_path, model)
         tokenizer.save(tokens_path)
@@ -67,6 +74,8 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
             long = [u for u in usable if u.duration_s > data.max_utterance_s]
             usable = [u for u in usable if u.duration_s <= data.max_utterance_s]
             skipped = [*skipped, *(f"{u.origin}: {u.duration_s} s, longer than {data.max_utterance_s} s" for u in long)]
+            negatives, unusable = read_negatives(data.negatives)
+            usable, skipped = [*usable, *negatives], [*skipped, *unusable]
         if not usable:
             raise CorpusError(
                 f"{data.corpus}, {split}: no usable utterance; the first skipped: {[*skipped, *unspelled][:1]}"
@@ -82,6 +91,7 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True):
         encode=encoder(tokenizer, model),
         characters=Tokenizer.from_texts(splits["train"].texts),
         max_utterance_s=data.max_utterance_s,
+        negatives_share=data.negatives_share,
     )
 
 

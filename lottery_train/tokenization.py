@@ -5,27 +5,36 @@ from pathlib import Path
 
 from lottery_train.errors import ConfigError
 from runtime.errors import require_extra
+from runtime.files import read_json
 from runtime.tokenizer import BLANK, Tokenizer
 
 # Blank, word start and 26 letters: what an English corpus has, give or take an apostrophe.
 _NOMINAL_CHARACTERS = 28
 
 
-def vocabulary_size(spec, *, out=None):
+def vocabulary_size(spec, *, out=None, init_from=None):
     """Return how many tokens a run has or will have, for a forecast made before its corpus is read.
 
     Args:
         spec: as for `build_tokens`.
         out: run directory; its tokens.txt, where it is there, is counted. None: there is no run yet.
+        init_from: ticket whose tokens are counted where `spec` is init.
     Returns:
         (size, text): text says where the size comes from.
     Raises:
         BundleError: tokens.txt cannot be read.
+        ConfigError: the ticket names no tokens.
     """
     path = Path(out or ".") / "tokens.txt"
     if out is not None and path.exists():
         size = len(Tokenizer.load(path))
         return size, f"{size} tokens in {path}"
+    if spec == "init":
+        record = read_json(Path(init_from) / "ticket.json")
+        tokens = record.get("tokens") if isinstance(record, dict) else None
+        if not isinstance(tokens, list):
+            raise ConfigError(f"{init_from}: its ticket.json names no tokens", hint="name a level of a run")
+        return len(tokens), f"{len(tokens)} tokens of {init_from}"
     if spec == "char":
         return _NOMINAL_CHARACTERS, f"{_NOMINAL_CHARACTERS} tokens, a nominal number: the corpus decides"
     kind, _, number = spec.partition(":")
