@@ -34,7 +34,7 @@ The puppy chewed the corner of the expensive carpet.
 Doctors recommend sleeping longer and worrying less.
 My favourite subject at school was always geography.
 The bakery around the corner sells wonderful bread.
-He apologised politely and walked off without another word.
+He apologised politely and walked away without another word.
 Thousands of people gathered in front of the parliament.
 The pilot explained that the landing might be rough.
 She keeps her jewellery in a box beneath the bed.
@@ -69,7 +69,7 @@ The gardener planted roses along the southern wall.
 I have never understood the rules of cricket.
 Our flight was cancelled and we slept at the airport.
 The detective noticed a scratch on the polished table.
-Some birds build their nests inside old chimneys.
+Most birds build their nests inside old chimneys.
 The audience remained silent until the curtain fell.
 She promised to write as soon as she arrived in London.
 The factory produces furniture for schools and hospitals.
@@ -93,7 +93,7 @@ Her answer was short, honest and rather surprising.
 We need another ladder to reach the ceiling.
 The desert is beautiful but extremely dangerous in the summer.
 The professor's lecture about volcanoes was fascinating.
-Some of the guests had already gone when we arrived.
+Most of the guests had already gone when we arrived.
 The river floods the meadows almost every spring.
 He whispered something that nobody else could understand.
 The dentist told me to brush more carefully.

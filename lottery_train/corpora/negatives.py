@@ -56,14 +56,13 @@ def _draw_pseudo_word(rng, *, num_syllables, syllables):
         nucleus = rng.choice(syllables["nuclei"])
         is_closed = nucleus in _CLOSED_NUCLEI or rng.random() < _CODA_SHARE
         stress = "'" if number == stressed else ""
-        word += (
-            rng.choice(syllables["onsets"]) + stress + nucleus + (rng.choice(syllables["codas"]) if is_closed else "")
-        )
+        coda = rng.choice(syllables["codas"]) if is_closed else ""
+        word += f"{rng.choice(syllables['onsets'])}{stress}{nucleus}{coda}"
     return f"[[{word}]]"
 
 
 def _draw_pseudo_words(rng, *, syllables):
-    """Return 2 to 10 syllables as words of 2 to 5: a single syllable could be the name of a letter."""
+    """Return 2 to 10 syllables as words of at least two: a single syllable could be the name of a letter."""
     remaining = int(rng.integers(2, 11))
     words = []
     while remaining:
