@@ -36,8 +36,8 @@ class DataConfig(Settings):
         num_noise_copies: noisy copies beside the clean one, for each speed.
         num_room_copies: copies with the reverberation of a drawn room, for each speed; with noise as well where there
             is noise.
-        negatives: manifests of speech and sounds that are not for the recogniser, separated by commas: it learns to
-            stay silent. Texts in them are ignored.
+        negatives: speech and sounds that the recogniser must not answer to: manifests (*.jsonl) or names of corpora,
+            separated by commas, such as negatives (synthetic, made on the spot). Texts in them are ignored.
         negatives_share: negatives as a share of the audio of every epoch, at most.
         max_utterance_s: longer training utterances are skipped and counted.
     """

@@ -3,25 +3,29 @@
 import dataclasses
 import math
 
+from lottery_train.corpora.locate import find_corpus
 from lottery_train.corpora.manifest import read_manifest
 
 _LONGEST_S = 6.0
 
 
-def read_negatives(paths):
-    """Read manifests of negatives: other people's speech, other languages, noise.
+def read_negatives(sources, *, data_dir=None):
+    """Read negatives: speech outside the vocabulary, other languages, noise.
 
     Args:
-        paths: manifests, separated by commas; None for none. Texts in them are ignored.
+        sources: manifests (*.jsonl) and names of corpora, whose train split is taken, separated by commas; None for
+            none. Texts in them are ignored.
+        data_dir: where corpora are looked for first, see `find_corpus`.
     Returns:
         (utterances, skipped): lists of Utterance with empty text, longer ones cut into equal parts of up to 6 s, and
         of Skipped.
     Raises:
-        CorpusError: a manifest cannot be read, or no line of it can be used.
+        CorpusError: a corpus is not there, a manifest cannot be read, or no line of it can be used.
     """
     utterances, skipped = [], []
-    for path in paths.split(",") if paths else ():
-        found, left_out = read_manifest(path.strip(), on_error="skip", needs_text=False)
+    for source in map(str.strip, sources.split(",")) if sources else ():
+        path = source if source.endswith(".jsonl") else find_corpus(source, data_dir=data_dir).splits["train"]
+        found, left_out = read_manifest(path, on_error="skip", needs_text=False)
         utterances += [part for utterance in found for part in _cut(dataclasses.replace(utterance, text=""))]
         skipped += left_out
     return utterances, skipped
