@@ -109,6 +109,7 @@ class TrainConfig(Settings):
             `lottery_train.perturb`.
         augmentation_loss: [high, low]: SpecAugment and joining ramp in as the best epoch's loss falls from high to
             low; from the start they keep CTC on its blank plateau for dozens of epochs.
+        spec_augment_probability: chance that SpecAugment hides parts of a batch, once it is ramped in.
         average_best: checkpoints averaged at the end, the best by dev WER.
         num_evaluations: dev evaluations, spread over the second half of the training.
         init_from: ticket directory whose weights the dense training starts from, where shapes agree; null draws all.
@@ -134,6 +135,7 @@ class TrainConfig(Settings):
     gain_range_db: tuple[float, float] = (-40.0, 20.0)
     perturb_probability: float = 0.0
     augmentation_loss: tuple[float, float] = (1.2, 0.6)
+    spec_augment_probability: float = 1.0
     average_best: int = 5
     num_evaluations: int = 10
     init_from: str | None = None
@@ -158,7 +160,8 @@ class TrainConfig(Settings):
             self.require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("join_probability", "character_weight"):
             self.require(name, 0 <= getattr(self, name) < 1, "at least 0 and less than 1")
-        self.require("perturb_probability", 0 <= self.perturb_probability <= 1, "0 to 1")
+        for name in ("perturb_probability", "spec_augment_probability"):
+            self.require(name, 0 <= getattr(self, name) <= 1, "0 to 1")
         low, high = self.gain_range_db
         self.require("gain_range_db", -60 <= low <= high <= 60, "[low, high] within -60 to 60")
         is_positive = self.chunk_frames and min(self.chunk_frames) >= 1

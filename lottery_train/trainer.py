@@ -265,7 +265,7 @@ class Trainer:
             augmentation=Augmentation(
                 gain_range_db=config.gain_range_db,
                 perturb_probability=config.perturb_probability,
-                has_spec_augment=bool(rng.random() < self._augmentation_share()),
+                has_spec_augment=bool(rng.random() < self._augmentation_share() * config.spec_augment_probability),
             ),
         ).to(self.process.device)
         loss, character_loss = self._forward(batch, autocast_dtype=self._autocast_dtype)
