@@ -136,7 +136,7 @@ def build(out_dir, *, name, commands, seed=0, sizes=None):
     if missing := synthesiser.missing():
         raise CorpusError(f"{name}: not installed: {', '.join(missing)}", hint=f"install it: {synthesiser.package}")
     with atomic_directory(folder) as temporary:
-        for number, (split, count) in enumerate((sizes or synthesiser.splits).items()):
+        for number, (split, count) in enumerate((sizes or synthesiser.sizes).items()):
             own_seed = [seed, list(SYNTHESISERS).index(name), number]
             lines = draw_lines(voices=synthesiser.voices, split=split, count=count, commands=commands, seed=own_seed)
             _write_split(temporary, name=name, split=split, lines=lines, seed=own_seed)
