@@ -33,20 +33,21 @@ def _is_invisible(character):
     return unicodedata.category(character) in _INVISIBLE_CATEGORIES or _FILLERS.match(character) is not None
 
 
-def decode_utf8(data, *, source):
+def decode_utf8(data, *, source, first_line=1):
     """Decode the bytes of a text file; a byte-order mark is dropped.
 
     Args:
         data: bytes.
-        source: file that they came from, for the message.
+        source: file that they came from, and `first_line` the number of their first line in it, for the message.
     Raises:
         LotteryError: not UTF-8; names the line.
     """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        # Without the byte-order mark, which the error does not count.
+        line = error.object.count(b"\n", 0, error.start) + first_line
         raise LotteryError(
-            f"{source}:{line}: not UTF-8 text: {error.reason} (0x{data[error.start]:02x})",
+            f"{source}:{line}: not UTF-8 text: {error.reason} (0x{error.object[error.start]:02x})",
             hint="save the file as UTF-8",
         ) from error
