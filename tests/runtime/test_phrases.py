@@ -20,7 +20,12 @@ def test_a_file_holds_a_phrase_a_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "0 phrases"), (b"# none\n\n", "0 phrases"), (b"\xef\xbb\xbfgo\n\xff\xfe", "txt:2: not UTF-8 .*0xff"), (None, "cannot read")],
+    [
+        (b"", "0 phrases"),
+        (b"# none\n\n", "0 phrases"),
+        (b"\xef\xbb\xbfgo\n\xff\xfe", "txt:2: not UTF-8 .*0xff"),
+        (None, "cannot read"),
+    ],
 )
 def test_a_file_without_phrases_is_named(tmp_path, content, reason):
     path = tmp_path / "words.txt"
