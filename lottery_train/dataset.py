@@ -66,12 +66,15 @@ class Dataset:
         texts, origins: one for each utterance: its transcript, and where it stands (`manifest:line`).
         skipped: what could not be used, as "file:line: reason".
         fingerprint: identity of the data, see `fingerprint`.
+        needed_frames: int64 (utterances,): encoder frames that each text needs, see `lottery_train.alignment`; None
+            where nobody asked.
     """
 
-    def __init__(self, *, features, starts, lengths, texts, origins, skipped, fingerprint):
+    def __init__(self, *, features, starts, lengths, texts, origins, skipped, fingerprint, needed_frames=None):
         self.features, self.starts, self.lengths = features, starts, lengths
         self.texts, self.origins = texts, origins
         self.skipped, self.fingerprint = skipped, fingerprint
+        self.needed_frames = np.zeros(len(texts), np.int64) if needed_frames is None else needed_frames
 
     def __len__(self):
         return len(self.texts)
