@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from lottery_train.alignment import encoder_frames, keep_alignable, needed_frames
 from lottery_train.batching import epoch_batches
+from lottery_train.config import DataConfig
 from lottery_train.corpora import read_manifest
 from lottery_train.dataset import Recipe, Variant, load_dataset
 from lottery_train.errors import ConfigError, CorpusError
@@ -145,7 +146,7 @@ def test_utterances_are_joined_only_where_their_texts_fit_together(pack):
 @pytest.mark.parametrize("damage", ["missing", "cut", "another's"])
 def test_a_run_whose_pieces_are_lost_is_refused(pack, tmp_path, damage):
     """Without them its texts would be spelled by single characters, which are other labels."""
-    out, data = tmp_path / "run", tiny_run().data.__class__(corpus="tones", tokens="bpe:7", speeds=(1.0,))
+    out, data = tmp_path / "run", DataConfig(corpus="tones", tokens="bpe:7", speeds=(1.0,))
     first = prepare_speech(data, out=out, seed=0, data_dir=pack)
     assert first.encode("a b")
     model = out / "bpe.model"
