@@ -97,8 +97,11 @@ def epoch_batches(
     while place < len(order):
         parts = [order[place]]
         if joins[place] and place + 1 < len(order):
-            pair = sum(lengths[variant[u], u] for u in order[place : place + 2])
-            if pair <= max_utterance_s * FEATURE_FRAMES_PER_S:
+            both = order[place : place + 2]
+            pair = sum(lengths[variant[u], u] for u in both)
+            # Between the texts there is a word start, or a blank where the same piece ends one and begins the other.
+            fits = dataset.needed_frames[both].sum() + 1 <= num_chunks(int(pair), chunk_frames=1)
+            if fits and pair <= max_utterance_s * FEATURE_FRAMES_PER_S:
                 parts.append(order[place + 1])
         place += len(parts)
         examples.append(tuple((int(u), int(variant[u])) for u in parts))

@@ -9,7 +9,7 @@ from runtime.files import explain_os_errors
 
 _MARK = "config.json"
 _NAMES = re.compile(
-    r"(tokens\.txt|bpe\.model|metrics\.jsonl|rewind\.safetensors|report\.html|tensorboard|controls|level_\d{2,}(\.work)?)"
+    r"(tokens\.txt|bpe\.model|skipped\.txt|metrics\.jsonl|rewind\.safetensors|report\.html|tensorboard|controls|level_\d{2,}(\.work)?)"
 )
 
 

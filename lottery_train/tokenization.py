@@ -10,6 +10,7 @@ from runtime.tokenizer import BLANK, Tokenizer
 
 # Blank, word start and 26 letters: what an English corpus has, give or take an apostrophe.
 _NOMINAL_CHARACTERS = 28
+_MODEL_HINT = "restore both files, or start over with --no-resume"
 
 
 def vocabulary_size(spec, *, out=None, init_from=None):
@@ -85,11 +86,21 @@ def build_tokens(texts, *, spec):
 
 
 def encoder(tokenizer, model):
-    """Return the function text -> symbol ids of what `build_tokens` gave."""
+    """Return the function text -> symbol ids of what `build_tokens` gave.
+
+    Raises:
+        ConfigError: the model is damaged, or spells other tokens.
+    """
     if model is None:
         return tokenizer.encode
     sentencepiece = require_extra("sentencepiece", extra="train")
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+        raise ConfigError("bpe.model is no sentencepiece model", hint=_MODEL_HINT) from error
+    pieces = tuple(processor.id_to_piece(index) for index in range(processor.get_piece_size()))
+    if pieces != tokenizer.symbols:
+        raise ConfigError("bpe.model spells other tokens than tokens.txt", hint=_MODEL_HINT)
     return lambda text: processor.encode(_spaced(text))
 
 

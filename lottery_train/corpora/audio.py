@@ -1,9 +1,12 @@
 """Recordings as the training sees them: float32, mono, 16 kHz."""
 
+import os
+
 import numpy as np
 import soundfile
 import soxr
 
+from lottery_train.corpora.sound_files import check_duration
 from lottery_train.errors import CorpusError
 from runtime.features import SAMPLE_RATE_HZ
 
@@ -15,7 +18,7 @@ def measure_duration_s(path):
         CorpusError: the file cannot be opened as sound, or is empty.
     """
     try:
-        info = soundfile.info(str(path))
+        info = soundfile.info(os.fsencode(path))
     except (OSError, soundfile.SoundFileError) as error:
         raise CorpusError(f"{path}: cannot read the recording: {error}") from error
     if not info.frames:
@@ -25,7 +28,7 @@ def measure_duration_s(path):
 
 def _read(utterance):
     """Return (samples (n, channels) float32, rate in Hz) of the utterance's part of its file."""
-    with soundfile.SoundFile(str(utterance.audio_path)) as file:
+    with soundfile.SoundFile(os.fsencode(utterance.audio_path)) as file:
         if utterance.offset_s is None:
             return file.read(dtype="float32", always_2d=True), file.samplerate
         first = round(utterance.offset_s * file.samplerate)
@@ -42,13 +45,14 @@ def _read(utterance):
 def load_audio(utterance):
     """Load an utterance.
 
-    A whole file is read to its end whatever `duration_s` says, since manifests round it; a part of a file
-    (`offset_s` given) holds `duration_s` seconds.
+    A whole file is read to its end, since manifests round `duration_s`; a part of a file (`offset_s` given) holds
+    `duration_s` seconds.
 
     Returns:
         float32 (n,), samples in [-1, 1], mono (channels averaged), 16 kHz.
     Raises:
-        CorpusError: missing, corrupt or empty file, samples that are not numbers, or an offset beyond the end.
+        CorpusError: missing, corrupt or empty file, samples that are not numbers, an offset beyond the end, or another
+            length than `duration_s`, see `check_duration`.
     """
     try:
         samples, rate_hz = _read(utterance)
@@ -56,6 +60,7 @@ def load_audio(utterance):
         raise CorpusError(f"{utterance.origin}: cannot read {utterance.audio_path}: {error}") from error
     if not samples.size:
         raise CorpusError(f"{utterance.origin}: {utterance.audio_path} holds no sound")
+    check_duration(utterance, found_s=len(samples) / rate_hz)
     samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(samples).all():
         raise CorpusError(f"{utterance.origin}: {utterance.audio_path} holds samples that are not numbers")
