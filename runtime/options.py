@@ -99,6 +99,13 @@ def add_decoding_options(parser):
         metavar="X",
         help=f"with --lm: natural log that each word adds (default: {DEFAULT_WORD_BONUS})",
     )
+    group.add_argument(
+        "--min-confidence",
+        type=_share,
+        metavar="X",
+        help="reject results below this confidence, 0 to 1; 0 rejects nothing (default: the bundle's "
+        "own threshold, nothing where it has none)",
+    )
 
 
 def check_decoding_options(arguments, *, parser):
@@ -150,6 +157,7 @@ def open_recognizer(arguments):
         backend=arguments.backend,
         num_threads=arguments.threads,
         decoder=decoder_from(arguments),
+        min_confidence=arguments.min_confidence,
     )
 
 
@@ -173,6 +181,13 @@ def _finite(text):
     number = float(text)
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return number
+
+
+def _share(text):
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return number
 
 
