@@ -178,8 +178,8 @@ class Stream:
         Returns:
             The number of chunks decoded; result() can only have changed when it is not 0.
         Raises:
-            ValueError: samples is not 1-D, has another type, holds NaN or infinity, or lies far beyond ±1; the stream is
-                finished.
+            ValueError: samples is not 1-D, has another type, holds NaN or infinity, or lies far beyond ±1; or the
+                stream is finished.
         """
         # A copy: the part that waits for the next push must survive a caller that reuses its buffer.
         samples = to_float32(samples)

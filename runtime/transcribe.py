@@ -62,9 +62,9 @@ def _parse(argv):
     parser = create_parser(
         "lottery-transcribe",
         description="Transcribe sound files: any length, rate, sample format and number of channels that libsndfile "
-        "reads, and with the extra `audio` what FFmpeg reads of MP4, WebM, AAC, WMA and AMR. Text goes to stdout. A file "
-        "that cannot be read is reported, the others are still transcribed, and the exit status is 2; a first path that "
-        "is not there ends it, since it may be a bundle.",
+        "reads, and with the extra `audio` what FFmpeg reads of MP4, WebM, AAC, WMA and AMR. Text goes to stdout. A "
+        "file that cannot be read is reported, the others are still transcribed, and the exit status is 2; a first "
+        "path that is not there ends it, since it may be a bundle.",
         examples=_EXAMPLES,
     )
     parser.add_argument(
