@@ -19,6 +19,7 @@ from runtime.features import (
 )
 from runtime.manifest import Manifest
 from runtime.result import Result, ResultMaker, Word
+from runtime.samples import to_float32
 from runtime.session import choose_model, open_session
 from runtime.shipped import shipped_bundle
 from runtime.tokenizer import Tokenizer
@@ -95,7 +96,7 @@ class Recognizer:
         )
 
     def transcribe(self, samples, *, sample_rate_hz=SAMPLE_RATE_HZ):
-        """Recognise a whole clip: float32 mono (n,), ±1. Equal to pushing it into a stream in any pieces."""
+        """Recognise a whole clip, samples as Stream.accept() takes them; equal to pushing it in any pieces."""
         stream = self.stream(sample_rate_hz=sample_rate_hz)
         stream.accept(samples)
         return stream.finish()
@@ -181,18 +182,15 @@ class Stream:
         """Add audio and decode the chunks it completes.
 
         Args:
-            samples: float32 (n,), mono, ±1, any n.
+            samples: (n,), mono, any n: floats in ±1, or int8, int16, int32 or uint8, which are divided by full scale.
         Returns:
             The number of chunks decoded; result() can only have changed when it is not 0.
         Raises:
-            ValueError: samples is not 1-D, holds NaN or infinity, or the stream is finished.
+            ValueError: samples is not 1-D, has another type, holds NaN or infinity, or lies far beyond ±1; or the
+                stream is finished.
         """
         # A copy: the part that waits for the next push must survive a caller that reuses its buffer.
-        samples = np.array(samples, np.float32)
-        if samples.ndim != 1:
-            raise ValueError(f"samples has shape {samples.shape}, expected (n,): mix the channels down first")
-        if not np.isfinite(samples).all():
-            raise ValueError("samples holds NaN or infinity")
+        samples = to_float32(samples)
         if self._is_finished:
             raise ValueError("accept() after finish(): open a new stream")
         self._num_samples += len(samples)

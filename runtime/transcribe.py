@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from runtime.audio import read_blocks
+from runtime.audio import STDIN, read_blocks
 from runtime.command import EXIT_USER_ERROR, print_error, run_command
 from runtime.endpoint import Endpointer, EndpointRules
 from runtime.errors import AudioError, LotteryError
@@ -44,7 +44,7 @@ def main(argv=None):
 
 def _main(argv):
     arguments = _parse(argv)
-    if arguments.bundle is None and not Path(arguments.files[0]).exists():
+    if arguments.bundle is None and arguments.files[0] != STDIN and not Path(arguments.files[0]).exists():
         # A misspelled bundle must not hand the files behind it to another recogniser.
         raise LotteryError(
             f"{arguments.files[0]}: no such bundle or sound file",
@@ -67,15 +67,17 @@ def _parse(argv):
     parser = create_parser(
         "lottery-transcribe",
         description="Transcribe sound files: any length, rate, sample format and number of channels that libsndfile "
-        "reads. Text goes to stdout. A file that cannot be read is reported, the others are still transcribed, and "
-        "the exit status is 2; a first path that is not there ends it, since it may be a bundle.",
+        "reads, and with the extra `audio` what FFmpeg reads of MP4, WebM, AAC, WMA and AMR. Text goes to stdout. A "
+        "file that cannot be read is reported, the others are still transcribed, and the exit status is 2; a first "
+        "path that is not there ends it, since it may be a bundle.",
         examples=_EXAMPLES,
     )
     parser.add_argument(
         "paths",
         metavar="[BUNDLE] FILE",
         nargs="+",
-        help="sound files; a directory in front of them is the bundle (default: the recogniser that comes along)",
+        help="sound files, or - for standard input; a directory in front of them is the bundle (default: the "
+        "recogniser that comes along)",
     )
     parser.usage = "%(prog)s [options] [BUNDLE] FILE [FILE ...]"
     form = parser.add_mutually_exclusive_group()
