@@ -235,16 +235,17 @@ def _provenance(ticket, model, *, is_structured):
         for split, score in record.get("metrics", {}).items()
     }
     parameters = list(model.parameters())
+    origin = record.get("shrunk") or {"level": 0, "density": 1.0, "dense_weights": count_weights(ticket.config)}
     return {
         "ticket_sha256": sha256_file(ticket.folder / "ticket.json"),
         "config": model.config.to_json(),
-        "density": ticket.mask.density,
-        "level": ticket.level,
+        "density": ticket.mask.density * origin["density"],
+        "level": ticket.level + origin["level"],
         "granularity": record.get("granularity", "unknown"),
-        "structured": is_structured,
+        "structured": is_structured or "shrunk" in record,
         "num_weights": sum(parameter.numel() for parameter in parameters),
         "num_nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters),
-        "dense_weights": count_weights(ticket.config),
+        "dense_weights": origin["dense_weights"],
         "wer": scores,
         "corpus": record.get("corpus", "unknown"),
         "seed": record.get("seed"),

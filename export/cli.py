@@ -50,6 +50,14 @@ def _main(argv):
     ):
         raise ExportError(f"--name is {arguments.name!r}, expected 1 to {MAX_TEXT_CHARACTERS} printable characters")
     ticket = load_ticket(arguments.ticket)
+    if arguments.as_ticket:
+        from export.shrunk_ticket import write_shrunk_ticket
+
+        write_shrunk_ticket(ticket, arguments.out)
+        _progress(
+            f"{arguments.out}: train it on with lottery-train --tokens init --set train.init_from={arguments.out}"
+        )
+        return 0
     result = export_ticket(
         ticket,
         arguments.out,
@@ -143,6 +151,11 @@ def _parse(argv):
         "--structured",
         action="store_true",
         help="remove the attention heads, feed-forward neurons and convolution channels that the ticket masks",
+    )
+    parser.add_argument(
+        "--as-ticket",
+        action="store_true",
+        help="write the shrunk model as a ticket to be trained on, not as a bundle",
     )
     parser.add_argument(
         "--chunk-ms",

@@ -194,6 +194,7 @@ def train_ticket(
             "search": run.config.to_json()["search"],
             "train": run.config.to_json()["train"],
             "pretrained": _origin(start.pretrained),
+            **_shrunk(start.pretrained, config=config),
             "metrics": {split: score.to_json() for split, score in scores.items()},
         }
         mask = trainer.mask.to("cpu")
@@ -208,6 +209,12 @@ def _distillation(run, *, level):
         return None
     teacher = load_ticket(run.level_folder(0)).build_model()
     return Distillation(teacher.to(run.process.device), share=share)
+
+
+def _shrunk(ticket, *, config):
+    """Return the entry of a ticket's record that tells what its widths were cut from; none where they never were."""
+    was_cut = ticket is not None and ticket.config == config and "shrunk" in ticket.record
+    return {"shrunk": ticket.record["shrunk"]} if was_cut else {}
 
 
 def _origin(ticket):
