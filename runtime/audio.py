@@ -151,7 +151,8 @@ class AudioBlocks:
                 f"{self._name}: libsndfile does not read it, and PyAV is not installed", hint=error.hint
             ) from error
         except DecodeError as error:
-            self._refuse(f"not a sound file this program reads: {error}", number=number, hint=_CONVERT)
+            fault = self._layout.parts[number].fault
+            self._refuse(fault or f"not a sound file this program reads: {error}", number=number, hint=_CONVERT)
 
     def _mono(self):
         """Yield float32 (n,) blocks of about a second of what was asked for."""

@@ -16,8 +16,6 @@ _FOREIGN = (
 )  # fmt: skip
 # Nothing that follows references to other files or addresses, as playlists do.
 _DEMUXERS = "aac,amr,amrnb,amrwb,asf,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg"
-# Lengths that these write are measured, not estimated from a bit rate.
-_MEASURED = ("mov", "matroska", "asf")
 
 
 class DecodeError(Exception):
@@ -148,6 +146,8 @@ class PyavDecoder:
         DecodeError: no sound in it, or nothing that FFmpeg knows.
     """
 
+    # FFmpeg tells lengths that it estimated like those that it read.
+    num_samples = None
     is_float = False
 
     def __init__(self, file, part):
@@ -163,8 +163,6 @@ class PyavDecoder:
             raise DecodeError("no sound track")
         stream = self._container.streams.audio[0]
         self.sample_rate_hz, self.num_channels = stream.rate, stream.channels
-        is_measured = self._container.format.name.startswith(_MEASURED) and stream.duration is not None
-        self.num_samples = round(stream.duration * stream.time_base * stream.rate) if is_measured else None
         self._stream = stream
         self._rewind()
 

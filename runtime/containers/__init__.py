@@ -6,6 +6,7 @@ written before the recording ended. The parsers here look at the bytes instead, 
 
 from dataclasses import dataclass
 
+from runtime.containers.boxes import parse_matroska, parse_mp4
 from runtime.containers.chunks import parse_chunks
 from runtime.containers.flac import parse_flac
 from runtime.containers.mpeg import parse_mpeg
@@ -16,7 +17,7 @@ from runtime.containers.plain import parse_au, parse_nist
 __all__ = ["Layout", "Part", "find_parts"]
 
 # MPEG has no signature but its frames, so it is looked for last.
-_PARSERS = (parse_chunks, parse_flac, parse_ogg, parse_au, parse_nist, parse_mpeg)
+_PARSERS = (parse_chunks, parse_flac, parse_ogg, parse_mp4, parse_matroska, parse_au, parse_nist, parse_mpeg)
 # Below this, what follows the sound is padding.
 _MAX_PADDING_BYTES = 4096
 _TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3")

@@ -11,6 +11,8 @@ from runtime.containers.part import Part, find_bytes, read_at
 
 # What writers to a pipe put for a length of 32 bits that they cannot know: close to 2^31 or 2^32.
 _UNKNOWN_32 = (range(0x7FFFF000, 0x80001000), range(0xFFFFF000, 0x100000000))
+# Some writers count their header as sound.
+_MAX_MISCOUNT_BYTES = 128
 _WIDE_RIFF = (b"RF64", b"BW64")
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
@@ -75,8 +77,8 @@ def parse_chunks(file, start, num_bytes):
         end = _next_riff(file, sound.body, num_bytes=num_bytes) if kind is _RIFF else num_bytes
         patches = _true_sizes(file, start, sound, kind=kind, head=head, chunks=chunks, end=end)
         note = f"its header tells of no sound, but {end - sound.body} bytes follow: they are read as sound"
-        return Part(start=start, end=end, patches=patches, note=None if sound.size else note)
-    if sound.size > available:
+        return Part(start=start, end=end, patches=patches, note=note if sound.size <= kind.empty else None)
+    if sound.size > available + _MAX_MISCOUNT_BYTES:
         fault = f"truncated: {available} of the {sound.size} bytes of sound that its header tells are there"
         return Part(start=start, end=num_bytes, fault=fault)
     return Part(start=start, end=_end(file, _next(sound, kind), kind=kind, num_bytes=num_bytes))
