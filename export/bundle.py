@@ -18,6 +18,7 @@ from runtime import __version__
 from runtime.engine.library import EngineUnavailableError, load
 from runtime.features import ENCODER_FRAME_MS
 from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
+from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
 
 FILES = {
@@ -205,7 +206,8 @@ def _masked(ticket):
         ticket.mask.apply_(model)
     except ValueError as error:
         raise ExportError(
-            f"{ticket.folder / 'mask.safetensors'}: not a mask of this model: {error}", hint="train the level again"
+            f"{ticket.folder / 'mask.safetensors'}: not a mask of this model: {short(error)}",
+            hint="train the level again",
         ) from error
     return model
 

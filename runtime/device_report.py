@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runtime.fields import Fields
 from runtime.files import read_json
+from runtime.foreign import short
 from runtime.machine import describe_machine
 from runtime.manifest import Manifest
 
@@ -202,7 +203,7 @@ def _check_name(fields, name):
 def _one_of(fields, name, known):
     text = fields.text(name)
     if text not in known:
-        fields.fail(f"is {text!r}, expected one of {', '.join(known)}", name=name)
+        fields.fail(f"is {short(text)}, expected one of {', '.join(known)}", name=name)
     return text
 
 

@@ -311,7 +311,7 @@ def _state(fields):
         fields.fail(f"is {short(shape)}, expected one -1 and at most {MAX_STATE_ELEMENTS} elements", name="shape")
     dtype = fields.text("dtype")
     if dtype not in _STATE_DTYPES:
-        fields.fail(f"is {dtype!r}, expected one of {', '.join(_STATE_DTYPES)}", name="dtype")
+        fields.fail(f"is {short(dtype)}, expected one of {', '.join(_STATE_DTYPES)}", name="dtype")
     initial = fields.get("initial", int, float)
     if not abs(initial) <= MAX_INITIAL or (dtype == "int64" and type(initial) is not int):
         fields.fail(f"is {short(initial)}, expected a number of dtype {dtype}", name="initial")
@@ -341,7 +341,7 @@ def _entry(fields):
     path, digest = fields.text("path"), fields.text("sha256")
     parts = PurePosixPath(path).parts
     if "\\" in path or ":" in path or PurePosixPath(path).is_absolute() or ".." in parts or not parts:
-        fields.fail(f"is {path!r}, expected a path inside the bundle", name="path")
+        fields.fail(f"is {short(path)}, expected a path inside the bundle", name="path")
     if not re.fullmatch("[0-9a-f]{64}", digest):
         fields.fail(f"is {short(digest)}, expected 64 hex digits", name="sha256")
     return FileEntry(path=path, sha256=digest, bytes=fields.integer("bytes", low=0, high=1 << 40))

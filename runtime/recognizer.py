@@ -18,6 +18,7 @@ from runtime.features import (
     num_chunks,
     padded_frames,
 )
+from runtime.foreign import short
 from runtime.manifest import Manifest
 from runtime.session import choose_model, open_session
 from runtime.shipped import shipped_bundle
@@ -303,5 +304,5 @@ def _load_tokens(bundle_path, *, manifest):
     for number, symbol in enumerate(tokenizer.symbols, start=1):
         # A control character among the symbols could drive the terminal that shows the text.
         if not symbol.isprintable():
-            raise BundleError(f"{path}:{number}: symbol {symbol!r} is not printable")
+            raise BundleError(f"{path}:{number}: symbol {short(symbol)} is not printable")
     return tokenizer

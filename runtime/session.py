@@ -16,6 +16,7 @@ import numpy as np
 from runtime.engine import library
 from runtime.engine.session import EngineSession
 from runtime.errors import BundleError, LotteryError
+from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, TICKET_ROLE, Geometry
 
 PRECISIONS = ("auto", "fp32", "int8")
@@ -72,7 +73,7 @@ class OrtSession:
         try:
             import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
         except ImportError as error:
-            raise LotteryError(f"onnxruntime cannot be imported: {error}", hint=_GET_ONNXRUNTIME) from error
+            raise LotteryError(f"onnxruntime cannot be imported: {short(error)}", hint=_GET_ONNXRUNTIME) from error
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
@@ -88,7 +89,7 @@ class OrtSession:
                 os.fspath(model_path), options, providers=["CPUExecutionProvider"]
             )
         except _ort_errors() as error:
-            raise BundleError(f"{model_path}: onnxruntime cannot load it: {error}", hint=_RE_EXPORT) from error
+            raise BundleError(f"{model_path}: onnxruntime cannot load it: {short(error)}", hint=_RE_EXPORT) from error
         self._check_inputs()
         self._check_outputs()
 
@@ -104,7 +105,7 @@ class OrtSession:
         try:
             outputs = self._session.run(None, dict(zip(self._input_names, [x_NTF, *state], strict=True)))
         except _ort_errors() as error:
-            raise BundleError(f"{self._path}: onnxruntime cannot run it: {error}", hint=_RE_EXPORT) from error
+            raise BundleError(f"{self._path}: onnxruntime cannot run it: {short(error)}", hint=_RE_EXPORT) from error
         return outputs[0], outputs[1:]
 
     def _fail(self, complaint):
@@ -119,17 +120,19 @@ class OrtSession:
         declared, present = [state.name for state in self._states], self._input_names[1:]
         for name in declared:
             if name not in present:
-                self._fail(f"state {name!r} is not an input of {self._path.name}")
+                self._fail(f"state {short(name)} is not an input of {self._path.name}")
         for name in present:
             if name not in declared:
-                self._fail(f"input {name!r} of {self._path.name} is not among the states")
+                self._fail(f"input {short(name)} of {self._path.name} is not among the states")
         if declared != present:
             self._fail(f"the states are not in the order of the inputs of {self._path.name}")
         for state, given in zip(self._states, inputs, strict=True):
             if not _shapes_agree(given.shape, state.shape):
-                self._fail(f"state {state.name!r} has shape {state.shape}, {self._path.name} expects {_shape(given)}")
+                self._fail(
+                    f"state {short(state.name)} has shape {state.shape}, {self._path.name} expects {_shape(given)}"
+                )
             if _ORT_DTYPES.get(given.type) != state.dtype:
-                self._fail(f"state {state.name!r} has dtype {state.dtype}, {self._path.name} expects {given.type}")
+                self._fail(f"state {short(state.name)} has dtype {state.dtype}, {self._path.name} expects {given.type}")
 
     def _check_outputs(self):
         outputs = self._session.get_outputs()
@@ -249,7 +252,7 @@ def _complaint_about_ticket(manifest, *, precision):
 
 def _check_name(name, what, names):
     if name not in names:
-        raise LotteryError(f"{what} is {name!r}, expected one of {', '.join(names)}")
+        raise LotteryError(f"{what} is {short(name)}, expected one of {', '.join(names)}")
 
 
 _said, _said_lock = set(), threading.Lock()

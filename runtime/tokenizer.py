@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runtime.errors import BundleError
 from runtime.files import write_atomic
+from runtime.foreign import short
 
 BLANK = "<blk>"
 # U+2581 marks the start of a word, as in sentencepiece; sherpa-onnx turns it into a space.
@@ -41,7 +42,7 @@ class Tokenizer:
             raise ValueError("a symbol occurs twice")
         for symbol in self.symbols:
             if not symbol or any(character.isspace() for character in symbol):
-                raise ValueError(f"symbol {symbol!r} is empty or holds white space")
+                raise ValueError(f"symbol {short(symbol)} is empty or holds white space")
 
     @classmethod
     def from_texts(cls, texts):
@@ -60,7 +61,7 @@ class Tokenizer:
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{path}: cannot read the symbols: {error}") from error
+            raise BundleError(f"{path}: cannot read the symbols: {short(error)}") from error
         if lines and lines[-1] == "":
             lines.pop()
         if len(lines) > MAX_SYMBOLS:
@@ -69,7 +70,7 @@ class Tokenizer:
         for number, line in enumerate(lines, start=1):
             symbol, _, index = line.rpartition(" ")
             if index != str(number - 1):
-                raise BundleError(f"{path}:{number}: expected `symbol {number - 1}`, found {line!r}")
+                raise BundleError(f"{path}:{number}: expected `symbol {number - 1}`, found {short(line)}")
             symbols.append(symbol)
         try:
             return cls(tuple(symbols))
@@ -104,7 +105,8 @@ class Tokenizer:
         """
         missing = self.missing_characters(text)
         if missing:
-            raise ValueError(f"text {text!r} holds characters outside the tokens: {' '.join(missing)}")
+            outside = short(" ".join(missing), is_quoted=False)
+            raise ValueError(f"text {short(text)} holds characters outside the tokens: {outside}")
         return [self._index[character] for character in WORD_START.join(text.split())]
 
     def decode(self, ids):

@@ -6,6 +6,7 @@ import soxr
 
 from lottery_train.errors import CorpusError
 from runtime.features import SAMPLE_RATE_HZ
+from runtime.foreign import short
 
 
 def measure_duration_s(path):
@@ -17,7 +18,7 @@ def measure_duration_s(path):
     try:
         info = soundfile.info(str(path))
     except (OSError, soundfile.SoundFileError) as error:
-        raise CorpusError(f"{path}: cannot read the recording: {error}") from error
+        raise CorpusError(f"{path}: cannot read the recording: {short(error)}") from error
     if not info.frames:
         raise CorpusError(f"{path}: the recording is empty")
     return info.frames / info.samplerate
@@ -53,7 +54,7 @@ def load_audio(utterance):
     try:
         samples, rate_hz = _read(utterance)
     except (OSError, soundfile.SoundFileError) as error:
-        raise CorpusError(f"{utterance.origin}: cannot read {utterance.audio_path}: {error}") from error
+        raise CorpusError(f"{utterance.origin}: cannot read {utterance.audio_path}: {short(error)}") from error
     if not samples.size:
         raise CorpusError(f"{utterance.origin}: {utterance.audio_path} holds no sound")
     samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)

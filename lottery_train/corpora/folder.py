@@ -7,6 +7,7 @@ from lottery_train.corpora.corpus import SPLITS
 from lottery_train.corpora.entry import Entry, measure_entries, read_index
 from lottery_train.corpora.manifest import Skipped
 from lottery_train.errors import CorpusError
+from runtime.foreign import short
 
 HOMEPAGE = None
 ARCHIVES = ()
@@ -27,13 +28,13 @@ def _rows(index):
             )
         return [(reader.line_num, record) for record in reader], columns
     except csv.Error as error:
-        raise CorpusError(f"{index}:{reader.line_num}: not CSV: {error}") from error
+        raise CorpusError(f"{index}:{reader.line_num}: not CSV: {short(error)}") from error
 
 
 def _split_of(record, *, where):
     split = _SPLIT_NAMES.get(record["split"].strip().lower())
     if split is None:
-        raise CorpusError(f"{where}: split must be {', '.join(SPLITS)}, found {record['split']!r}")
+        raise CorpusError(f"{where}: split must be {', '.join(SPLITS)}, found {short(record['split'])}")
     return split
 
 

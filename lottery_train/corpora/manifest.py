@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lottery_train.errors import CorpusError
 from runtime.files import write_atomic
+from runtime.foreign import escape, short
 
 _REQUIRED = {"audio_filepath": str, "duration": (int, float), "text": str}
 _OPTIONAL = {"speaker": str, "lang": str, "offset": (int, float)}
@@ -51,7 +52,7 @@ class Skipped:
     reason: str
 
     def __str__(self):
-        return f"{self.file}: {self.reason}" if self.line is None else f"{self.file}:{self.line}: {self.reason}"
+        return escape(f"{self.file}: {self.reason}" if self.line is None else f"{self.file}:{self.line}: {self.reason}")
 
 
 class _LineError(ValueError):
@@ -77,7 +78,7 @@ def _parse_object(line, *, needs_text):
     except json.JSONDecodeError as error:
         raise _LineError(f"not JSON: {error.msg} at column {error.colno}") from error
     except (RecursionError, ValueError) as error:
-        raise _LineError(f"not usable JSON: {error}") from error
+        raise _LineError(f"not usable JSON: {short(error)}") from error
     if not isinstance(record, dict):
         raise _LineError(f"expected a JSON object, found {type(record).__name__}")
     for key in _OPTIONAL:
@@ -88,7 +89,7 @@ def _parse_object(line, *, needs_text):
             if key in _REQUIRED and (needs_text or key != "text"):
                 raise _LineError(f"key {key!r} is missing")
         elif not isinstance(record[key], types) or isinstance(record[key], bool):
-            raise _LineError(f"{key!r} must be {_TYPE_NAMES[types]}, found {json.dumps(record[key])[:40]}")
+            raise _LineError(f"{key!r} must be {_TYPE_NAMES[types]}, found {short(record[key])}")
     return record
 
 
@@ -96,10 +97,10 @@ def _parse_line(line, *, manifest, number, needs_text):
     record = _parse_object(line, needs_text=needs_text)
     duration_s = _number(record, "duration")
     if duration_s <= 0:
-        raise _LineError(f"'duration' must be above 0 seconds, found {record['duration']}")
+        raise _LineError(f"'duration' must be above 0 seconds, found {short(record['duration'])}")
     offset_s = _number(record, "offset") if "offset" in record else None
     if offset_s is not None and offset_s < 0:
-        raise _LineError(f"'offset' must not be negative, found {record['offset']}")
+        raise _LineError(f"'offset' must not be negative, found {short(record['offset'])}")
     text = " ".join(record.get("text", "").split())
     if needs_text and not text:
         raise _LineError("'text' is empty")
@@ -107,7 +108,7 @@ def _parse_line(line, *, manifest, number, needs_text):
         raise _LineError("'text' holds half of a surrogate pair")
     audio_path = manifest.parent / record["audio_filepath"]
     if not audio_path.is_file():
-        raise _LineError(f"audio file {record['audio_filepath']!r} does not exist")
+        raise _LineError(f"audio file {short(record['audio_filepath'])} does not exist")
     return Utterance(
         audio_path=audio_path, duration_s=duration_s, text=text, speaker=record.get("speaker"),
         lang=record.get("lang"), offset_s=offset_s, manifest=manifest, line=number,
@@ -192,7 +193,7 @@ def check_characters(utterances, *, tokenizer):
     for utterance in utterances:
         missing = tokenizer.missing_characters(utterance.text)
         if missing:
-            reason = f"text holds characters outside the tokens: {' '.join(missing)}"
+            reason = f"text holds characters outside the tokens: {short(' '.join(missing), is_quoted=False)}"
             skipped.append(Skipped(file=utterance.manifest or utterance.audio_path, line=utterance.line, reason=reason))
         else:
             usable.append(utterance)
