@@ -20,6 +20,8 @@ from runtime.features import ENCODER_FRAME_MS
 from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
 from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
+from runtime.operators import check_model
+from runtime.signature import load_private_key, write_signature
 
 FILES = {
     "model": "model.onnx",
@@ -63,6 +65,7 @@ def export_ticket(
     num_bits=8,
     target="server",
     can_overwrite=False,
+    sign=None,
     progress=print,
 ):
     """Turn a ticket into a bundle directory.
@@ -78,14 +81,16 @@ def export_ticket(
         num_bits: of the weights in an int8 ticket file: 8, or 4 for a smaller and less exact one.
         target: processors that the ticket file is meant for, a key of weight_formats.TARGETS; others run it too.
         can_overwrite: replace an older bundle at `out`.
+        sign: path of an Ed25519 private key (PEM) to sign `manifest.json` with; None leaves the bundle unsigned.
         progress: called with one line of text at each step.
     Returns:
         Export.
     Raises:
         ConfigError: the ticket is of another backbone than the Conformer.
         ExportError: nothing to shrink, `out` is in the way, or the verification failed. Nothing is left behind.
-        LotteryError: `out` cannot be written.
+        LotteryError: `out` cannot be written, or the key cannot be read.
     """
+    key = None if sign is None else load_private_key(sign)
     require_backbone(ticket.config, "conformer", purpose="lottery-export")
     out = Path(out)
     chunk_frames = ticket.chunk_frames if chunk_frames is None else chunk_frames
@@ -117,10 +122,7 @@ def export_ticket(
         )
         if "fp32" not in precisions:
             data = {role: content for role, content in data.items() if role not in ("model", "model_ort")}
-        for role, content in data.items():
-            write_atomic(folder / FILES[role], content)
-        if "model_ort" in data:
-            write_atomic(folder / FILES["ort_operators"], required_operators(data["model_ort"]))
+        _write_models(folder, data)
         ticket.tokenizer.save(folder / FILES["tokens"])
         write_json(folder / FILES["parity"], parity)
         provenance = _provenance(ticket, model, is_structured=is_structured)
@@ -150,8 +152,21 @@ def export_ticket(
             provenance=provenance,
         )
         manifest.write(folder)
+        if key is not None:
+            write_signature(folder, key=key)
     num_nodes = {role: sum(count_ops(graph).values()) for role, graph in graphs.items()}
     return Export(manifest=manifest, parity=parity, zip_bytes=zip_bytes, num_nodes=num_nodes)
+
+
+def _write_models(folder, data):
+    """Write the model files, role -> bytes, and what goes with the .ort file."""
+    for role, content in data.items():
+        if role != TICKET_ROLE:
+            # What the runtime would refuse is better refused here: another torch may write other operators.
+            check_model(content, source=FILES[role])
+        write_atomic(folder / FILES[role], content)
+    if "model_ort" in data:
+        write_atomic(folder / FILES["ort_operators"], required_operators(data["model_ort"]))
 
 
 def _convert(model, *, chunk_frames, has_int8, progress):

@@ -10,6 +10,7 @@ from runtime.errors import require_extra
 from runtime.features import ENCODER_FRAME_MS
 from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.options import create_parser
+from runtime.signature import make_keys
 from runtime.table import Table
 
 _PRECISIONS = {"both": ("fp32", "int8"), "fp32": ("fp32",), "int8": ("int8",)}
@@ -18,6 +19,8 @@ _EXAMPLES = """\
   lottery-export runs/an4/level_06 --out bundles/an4_zeros            keep the zeros: for tickets without whole units
   lottery-export runs/an4/level_06 --structured --chunk-ms 320 --out bundles/an4_320
   lottery-export runs/an4/level_06 --structured --precision int8 --out bundles/an4_small
+  lottery-export keygen me.key                                        a pair of keys: me.key signs, me.key.pub checks
+  lottery-export runs/an4/level_06 --structured --sign me.key --out bundles/an4_signed
 """
 
 
@@ -26,7 +29,21 @@ def main(argv=None):
     return run_command(_main, argv)
 
 
+def _make_keys(argv):
+    parser = create_parser(
+        "lottery-export keygen",
+        description="Make a pair of Ed25519 keys: KEY, which signs bundles and is kept secret, and KEY.pub, which "
+        "checks them. Both are PEM files without a passphrase.",
+        examples="  lottery-export keygen me.key",
+    )
+    parser.add_argument("key", metavar="KEY", type=Path, help="file of the private key to write")
+    for path in make_keys(parser.parse_args(argv).key):
+        print(path)
+
+
 def _main(argv):
+    if argv[:1] == ["keygen"]:
+        return _make_keys(argv[1:])
     arguments = _parse(argv)
     for module in ("torch", "onnx", "onnxscript", "torch_pruning"):
         require_extra(module, extra="export")
@@ -48,9 +65,11 @@ def _main(argv):
         num_bits=arguments.ticket_bits,
         target=arguments.target,
         can_overwrite=arguments.overwrite,
+        sign=arguments.sign,
         progress=_progress,
     )
     _print_result(result, out=arguments.out)
+    return 0
 
 
 def _parse(argv):
@@ -96,6 +115,12 @@ def _parse(argv):
         choices=(8, 4),
         default=8,
         help="bits of a weight in an int8 model.ticket; 4 is smaller on disk, and less exact (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sign",
+        metavar="KEY",
+        type=Path,
+        help="sign the bundle with this Ed25519 private key (PEM); `lottery-export keygen KEY` makes one",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there already")
     return parser.parse_args(argv)

@@ -56,7 +56,7 @@ def describe_device(*, system=_SYSTEM):
     }
 
 
-def make_report(rows, *, before, after, threads, repeats, audio):
+def make_report(rows, *, before, after, threads, repeats, audio, require_signature=None):
     """Return the report of measured rows.
 
     Args:
@@ -65,10 +65,11 @@ def make_report(rows, *, before, after, threads, repeats, audio):
         threads: of onnxruntime and numpy.
         repeats: passes over the clip.
         audio: path of the clip, or None for the built-in one.
+        require_signature: see Manifest.load.
     """
     device = {name: value for name, value in before.items() if name not in STATE}
     device |= {name: {"before": before[name], "after": after[name]} for name in STATE}
-    manifests = {row["path"]: Manifest.load(row["path"]) for row in rows}
+    manifests = {row["path"]: Manifest.load(row["path"], require_signature=require_signature) for row in rows}
     names = _name_apart(manifests)
     return {
         "schema_version": SCHEMA_VERSION,

@@ -61,8 +61,11 @@ def sync(path):
         os.close(handle)
 
 
-def write_atomic(path, data):
+def write_atomic(path, data, *, mode=0o644):
     """Write bytes or text so that `path` holds either the old or the new content, never a part.
+
+    Args:
+        mode: permissions of the file.
 
     Raises:
         LotteryError: disk full, no permission, or no such directory.
@@ -78,7 +81,7 @@ def write_atomic(path, data):
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, mode)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)

@@ -1,6 +1,7 @@
 """Recognition: a shared, stateless Recognizer opens one Stream per utterance or conversation."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soxr
@@ -68,8 +69,12 @@ class Recognizer:
         backend: "engine", "onnxruntime", or "auto": the engine where it can run the bundle, else onnxruntime.
         num_threads: threads inside an operator of onnxruntime, >= 1.
         decoder: a Decoder; None is GreedyDecoder().
+        require_signature: path of an Ed25519 public key (PEM) that must have signed the bundle; None takes any bundle.
+        allow_any_operators: run an ONNX model with operators that lottery-export does not write, loops among them: for
+            models of others whom you trust.
     Raises:
-        BundleError: the bundle is missing, damaged, altered, of another schema version, or contradicts itself.
+        BundleError: the bundle is missing, damaged, altered, not signed by the owner of the key, of another schema
+            version, or contradicts itself; or its model holds what lottery-export does not write.
         LotteryError: the backend cannot run here, its hint says what to install; or the decoder does not fit the model.
 
     Attributes:
@@ -78,10 +83,20 @@ class Recognizer:
         start_search: function without arguments that returns a Search for a stream.
     """
 
-    def __init__(self, bundle_path=None, *, precision="auto", backend="auto", num_threads=1, decoder=None):
+    def __init__(
+        self,
+        bundle_path=None,
+        *,
+        precision="auto",
+        backend="auto",
+        num_threads=1,
+        decoder=None,
+        require_signature=None,
+        allow_any_operators=False,
+    ):
         bundle_path = shipped_bundle() if bundle_path is None else bundle_path
         # The tokens and the model that is used are verified when they are opened.
-        self.manifest = Manifest.load(bundle_path, verify="used")
+        self.manifest = Manifest.load(bundle_path, verify="used", require_signature=require_signature)
         self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)
         self.backend, self.precision = choose_model(self.manifest, precision=precision, backend=backend)
         self.session = open_session(
@@ -90,6 +105,7 @@ class Recognizer:
             precision=self.precision,
             backend=self.backend,
             num_threads=num_threads,
+            allow_any_operators=allow_any_operators,
         )
         self.instruction_set = self.session.instruction_set
         decoder = GreedyDecoder() if decoder is None else decoder
@@ -294,8 +310,8 @@ class Stream:
 
 
 def _load_tokens(bundle_path, *, manifest):
-    path = manifest.verified_path("tokens", bundle=bundle_path)
-    tokenizer = Tokenizer.load(path)
+    path = Path(bundle_path) / manifest.files["tokens"].path
+    tokenizer = Tokenizer.from_bytes(manifest.read("tokens", bundle=bundle_path), source=path)
     if len(tokenizer) != manifest.vocab_size:
         raise BundleError(
             f"{path}: {len(tokenizer)} symbols, the manifest says {manifest.vocab_size}",
