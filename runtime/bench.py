@@ -32,7 +32,7 @@ from runtime.measurement import (
     measure_paced,
     require_chunks,
 )
-from runtime.options import create_parser, positive_int
+from runtime.options import add_trust_options, create_parser, positive_int
 from runtime.plots import EXTRA, Section, html_report, line_figure, save_png
 from runtime.session import BACKENDS, choose_model, complaint_about_backend, say_once
 from runtime.shipped import shipped_bundle
@@ -63,9 +63,19 @@ def _main(argv):
     outputs = [path for path in outputs if path]
     for path in outputs:
         require_writable(path)
-    conditions = Conditions(threads=arguments.threads, audio=arguments.audio)
+    conditions = Conditions(
+        threads=arguments.threads,
+        audio=arguments.audio,
+        require_signature=arguments.require_signature,
+        allow_any_operators=arguments.allow_any_operators,
+    )
     samples = load_clip(arguments.audio)
-    rows = find_rows(arguments.bundles or [shipped_bundle()], precisions=arguments.precision, backend=arguments.backend)
+    rows = find_rows(
+        arguments.bundles or [shipped_bundle()],
+        precisions=arguments.precision,
+        backend=arguments.backend,
+        require_signature=arguments.require_signature,
+    )
     for row in rows:
         require_chunks(samples, chunk_frames=row["chunk_frames"], bundle=row["path"])
     if arguments.plot and not any(row["num_nonzeros"] for row in rows):
@@ -92,6 +102,7 @@ def _main(argv):
         write_json(arguments.json, result)
     if arguments.device_report:
         settings = {"threads": arguments.threads, "repeats": arguments.repeats, "audio": arguments.audio}
+        settings["require_signature"] = arguments.require_signature
         write_json(arguments.device_report, make_report(rows, before=before, after=describe_device(), **settings))
     if arguments.plot:
         save_png(latency_figure(rows), arguments.plot)
@@ -158,6 +169,7 @@ def _parse(argv):
     )
     parser.add_argument("--plot", metavar="FILE", help="write a PNG of model time over kept weights")
     parser.add_argument("--html", metavar="FILE", help="write a self-contained page with tables and plot")
+    add_trust_options(parser)
     # Bundles may stand before and after options: bench.pyz adds those inside it to those that are given.
     return parser.parse_intermixed_args(argv)
 
@@ -170,7 +182,7 @@ def _precisions(text):
     return names
 
 
-def find_rows(bundles, *, precisions=None, backend="onnxruntime"):
+def find_rows(bundles, *, precisions=None, backend="onnxruntime", require_signature=None):
     """Verify bundles and return the rows to measure, sorted.
 
     Args:
@@ -178,13 +190,14 @@ def find_rows(bundles, *, precisions=None, backend="onnxruntime"):
         precisions: what every bundle must have; None for those that each has.
         backend: "engine", "onnxruntime", or "auto" for every one that has a model in the bundle and runs here; that
             one is missing is said on stderr.
+        require_signature: see Manifest.load.
     Raises:
         BundleError: a bundle is damaged, or lacks an asked precision.
         LotteryError: no backend can run a bundle here.
     """
     rows = []
     for path in dict.fromkeys(str(Path(bundle)) for bundle in bundles):
-        manifest = Manifest.load(path)
+        manifest = Manifest.load(path, require_signature=require_signature)
         for name, precision in _models(manifest, precisions=precisions, backend=backend):
             rows.append(describe_bundle(path, manifest=manifest, precision=precision, backend=name))
     _name_apart(rows)

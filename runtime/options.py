@@ -29,7 +29,7 @@ def create_parser(program, *, description, examples):
 
 
 def add_model_options(parser):
-    """Add how the model is run: --precision, --threads, --backend."""
+    """Add how the model is run: --precision, --threads, --backend; and whose: see add_trust_options."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--precision",
@@ -51,6 +51,22 @@ def add_model_options(parser):
         default="auto",
         help="auto takes the ticket engine where the bundle has a model.ticket and the engine was built, else "
         "onnxruntime (default)",
+    )
+    add_trust_options(group)
+
+
+def add_trust_options(group):
+    """Add whose bundles are run: --require-signature, --allow-any-operators."""
+    group.add_argument(
+        "--require-signature",
+        metavar="PUBKEY",
+        help="run the bundle only if the owner of this Ed25519 public key (PEM) signed it: lottery-export --sign",
+    )
+    group.add_argument(
+        "--allow-any-operators",
+        action="store_true",
+        help="run an ONNX model with operators that lottery-export does not write, loops among them: for models of "
+        "others whom you trust",
     )
 
 
@@ -156,6 +172,8 @@ def open_recognizer(arguments):
         precision=arguments.precision,
         backend=arguments.backend,
         num_threads=arguments.threads,
+        require_signature=arguments.require_signature,
+        allow_any_operators=arguments.allow_any_operators,
         decoder=decoder_from(arguments),
         min_confidence=arguments.min_confidence,
     )

@@ -1,5 +1,7 @@
 """Recognition: a shared, stateless Recognizer opens one Stream per utterance or conversation."""
 
+from pathlib import Path
+
 import numpy as np
 import soxr
 
@@ -17,6 +19,7 @@ from runtime.features import (
     num_chunks,
     padded_frames,
 )
+from runtime.foreign import short
 from runtime.manifest import Manifest
 from runtime.result import Result, ResultMaker, Word
 from runtime.samples import to_float32
@@ -39,9 +42,13 @@ class Recognizer:
         min_confidence: results below it are rejected, 0 to 1; 0 rejects none, None takes the bundle's own threshold,
             0 where it is not calibrated.
         calibration: Calibration in the place of the bundle's.
+        require_signature: path of an Ed25519 public key (PEM) that must have signed the bundle; None takes any bundle.
+        allow_any_operators: run an ONNX model with operators that lottery-export does not write, loops among them: for
+            models of others whom you trust.
     Raises:
         ValueError: min_confidence is out of range.
-        BundleError: the bundle is missing, damaged, altered, of another schema version, or contradicts itself.
+        BundleError: the bundle is missing, damaged, altered, not signed by the owner of the key, of another schema
+            version, or contradicts itself; or its model holds what lottery-export does not write.
         LotteryError: the backend cannot run here, its hint says what to install; or the decoder does not fit the model.
 
     Attributes:
@@ -62,12 +69,14 @@ class Recognizer:
         decoder=None,
         min_confidence=None,
         calibration=None,
+        require_signature=None,
+        allow_any_operators=False,
     ):
         if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence is {min_confidence}, expected 0 to 1")
         bundle_path = shipped_bundle() if bundle_path is None else bundle_path
         # The tokens and the model that is used are verified when they are opened.
-        self.manifest = Manifest.load(bundle_path, verify="used")
+        self.manifest = Manifest.load(bundle_path, verify="used", require_signature=require_signature)
         self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)
         self.backend, self.precision = choose_model(self.manifest, precision=precision, backend=backend)
         self.session = open_session(
@@ -76,6 +85,7 @@ class Recognizer:
             precision=self.precision,
             backend=self.backend,
             num_threads=num_threads,
+            allow_any_operators=allow_any_operators,
         )
         self.instruction_set = self.session.instruction_set
         decoder = GreedyDecoder() if decoder is None else decoder
@@ -292,8 +302,8 @@ class Stream:
 
 
 def _load_tokens(bundle_path, *, manifest):
-    path = manifest.verified_path("tokens", bundle=bundle_path)
-    tokenizer = Tokenizer.load(path)
+    path = Path(bundle_path) / manifest.files["tokens"].path
+    tokenizer = Tokenizer.from_bytes(manifest.read("tokens", bundle=bundle_path), source=path)
     if len(tokenizer) != manifest.vocab_size:
         raise BundleError(
             f"{path}: {len(tokenizer)} symbols, the manifest says {manifest.vocab_size}",
@@ -302,5 +312,5 @@ def _load_tokens(bundle_path, *, manifest):
     for number, symbol in enumerate(tokenizer.symbols, start=1):
         # A control character among the symbols could drive the terminal that shows the text.
         if not symbol.isprintable():
-            raise BundleError(f"{path}:{number}: symbol {symbol!r} is not printable")
+            raise BundleError(f"{path}:{number}: symbol {short(symbol)} is not printable")
     return tokenizer
