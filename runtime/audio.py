@@ -1,11 +1,13 @@
 """Sound files as blocks of mono samples: any length at constant memory."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from runtime.errors import AudioError
+from runtime.streams import quiet_libraries
 
 # Beyond these no speech was recorded.
 MIN_SAMPLE_RATE_HZ = 1000
@@ -61,7 +63,8 @@ class AudioBlocks:
         with self._file:
             while True:
                 try:
-                    block = self._file.read(self._block_samples, dtype="float32", always_2d=True)
+                    with quiet_libraries():
+                        block = self._file.read(self._block_samples, dtype="float32", always_2d=True)
                 except soundfile.LibsndfileError as error:
                     raise AudioError(
                         f"{self.path}: corrupt after {num_read / self.sample_rate_hz:.2f} s: {error}", hint=_CONVERT
@@ -101,7 +104,9 @@ def _open(path):
                 raise AudioError(f"{path}: the file is empty", hint="record it again")
             # libsndfile would say no more than "System error" where permission is missing.
             open(path, "rb").close()
-        return soundfile.SoundFile(path)
+        with quiet_libraries():
+            # Bytes: soundfile itself does not encode names that are not UTF-8.
+            return soundfile.SoundFile(os.fsencode(path))
     except OSError as error:
         raise AudioError(f"{path}: cannot read: {error.strerror}", hint="check the permissions") from error
     except (soundfile.LibsndfileError, TypeError) as error:

@@ -1,5 +1,6 @@
 """Stands for the package soundfile in bench.pyz: WAV files of 16 bits, read with what Python brings."""
 
+import os
 import wave
 
 import numpy as np
@@ -19,7 +20,7 @@ class SoundFile:
 
     def __init__(self, path):
         try:
-            self._file = wave.open(str(path), "rb")  # noqa: SIM115 - close() closes it
+            self._file = wave.open(os.fsdecode(path), "rb")  # noqa: SIM115 - close() closes it
         except (wave.Error, EOFError) as error:
             raise LibsndfileError(error) from error
         if self._file.getsampwidth() != 2:

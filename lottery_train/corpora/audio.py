@@ -1,11 +1,14 @@
 """Recordings as the training sees them: float32, mono, 16 kHz."""
 
+import os
+
 import numpy as np
 import soundfile
 import soxr
 
 from lottery_train.errors import CorpusError
 from runtime.features import SAMPLE_RATE_HZ
+from runtime.streams import quiet_libraries
 
 
 def measure_duration_s(path):
@@ -15,7 +18,8 @@ def measure_duration_s(path):
         CorpusError: the file cannot be opened as sound, or is empty.
     """
     try:
-        info = soundfile.info(str(path))
+        with quiet_libraries():
+            info = soundfile.info(os.fsencode(path))
     except (OSError, soundfile.SoundFileError) as error:
         raise CorpusError(f"{path}: cannot read the recording: {error}") from error
     if not info.frames:
@@ -25,7 +29,7 @@ def measure_duration_s(path):
 
 def _read(utterance):
     """Return (samples (n, channels) float32, rate in Hz) of the utterance's part of its file."""
-    with soundfile.SoundFile(str(utterance.audio_path)) as file:
+    with quiet_libraries(), soundfile.SoundFile(os.fsencode(utterance.audio_path)) as file:
         if utterance.offset_s is None:
             return file.read(dtype="float32", always_2d=True), file.samplerate
         first = round(utterance.offset_s * file.samplerate)
