@@ -22,7 +22,7 @@ from runtime.features import (
     WINDOW_SAMPLES,
 )
 from runtime.fields import MAX_TEXT_CHARACTERS, Fields, short
-from runtime.files import read_json, sha256_file, write_json
+from runtime.files import finish_interrupted, read_json, sha256_file, write_json
 from runtime.tokenizer import MAX_SYMBOLS
 
 SCHEMA_VERSION = 1
@@ -271,11 +271,19 @@ def _explain_read_errors(bundle):
 
 def _read(path):
     bundle = path.parent
+    if not bundle.exists():
+        # An export that was killed between two renames left it under another name.
+        finish_interrupted(bundle)
     if not path.is_file():
         if not bundle.exists():
             raise BundleError(f"{bundle}: no such bundle", hint=_GIVE_BUNDLE)
         if (bundle / "ticket.json").is_file():
             raise BundleError(f"{bundle}: a ticket, not a bundle", hint=f"lottery-export {bundle} --out BUNDLE")
+        if bundle.is_file():
+            hint = (
+                f"is it sound? lottery-transcribe {bundle}, lottery-listen --replay {bundle}, lottery-bench --audio ..."
+            )
+            raise BundleError(f"{bundle}: a file, not a bundle", hint=hint)
         raise BundleError(f"{bundle}: not a bundle, it has no {MANIFEST_NAME}", hint=_GIVE_BUNDLE)
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes, this is no manifest", hint=_COPY_AGAIN)
