@@ -2,16 +2,20 @@
 
 import argparse
 import math
+import os
+import sys
 import textwrap
 
 from runtime.beam import DEFAULT_BEAM, BeamDecoder
 from runtime.decoder import GreedyDecoder
+from runtime.errors import AudioError
 from runtime.grammar import Grammar
 from runtime.hotwords import DEFAULT_BOOST, Hotword, Hotwords, read_hotwords
 from runtime.language_model import DEFAULT_WEIGHT, DEFAULT_WORD_BONUS, LanguageModel
 from runtime.phrases import read_phrases
 from runtime.session import BACKENDS, PRECISIONS
 
+_STDIN = "/dev/stdin"
 # Options that a beam search alone can honour.
 _BEAM_OPTIONS = ("beam", "hotword", "hotwords", "words", "grammar", "lm")
 
@@ -26,6 +30,25 @@ def create_parser(program, *, description, examples):
     )
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     return parser
+
+
+def parse_intermixed(parser, argv, *, name):
+    """Parse options and positional arguments in any order; what follows `--` is positional, whatever it begins with.
+
+    argparse alone takes such an argument for an option where both kinds are mixed.
+
+    Args:
+        parser: ArgumentParser.
+        argv: list of arguments.
+        name: of the one positional argument, a list.
+    Returns:
+        Namespace.
+    """
+    cut = argv.index("--") if "--" in argv else len(argv)
+    # No argument that a program is started with holds a NUL.
+    arguments = parser.parse_intermixed_args([*argv[:cut], *(f"\0{argument}" for argument in argv[cut + 1 :])])
+    setattr(arguments, name, [argument.removeprefix("\0") for argument in getattr(arguments, name)])
+    return arguments
 
 
 def add_model_options(parser):
@@ -151,6 +174,22 @@ def open_recognizer(arguments):
         num_threads=arguments.threads,
         decoder=decoder_from(arguments),
     )
+
+
+def sound_file(text):
+    """Return the path of a sound file that the command line names: `-` is standard input.
+
+    Raises:
+        AudioError: standard input is closed, a terminal, or has no path on this system.
+    """
+    if text != "-":
+        return text
+    if sys.stdin is None or sys.stdin.isatty():
+        state = "closed" if sys.stdin is None else "a terminal"
+        raise AudioError(f"-: standard input is {state}, expected sound", hint="write COMMAND | ..., or ... < FILE")
+    if not os.path.exists(_STDIN):
+        raise AudioError("-: this system has no path for standard input", hint="name a file")
+    return _STDIN
 
 
 def positive_int(text):

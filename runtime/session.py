@@ -5,7 +5,6 @@ Axes: N batch, T frames, F mel bins, V vocabulary.
 
 import functools
 import importlib.util
-import os
 import sys
 import threading
 from pathlib import Path
@@ -85,7 +84,10 @@ class OrtSession:
         self._states = manifest.states
         try:
             self._session = onnxruntime.InferenceSession(
-                os.fspath(model_path), options, providers=["CPUExecutionProvider"]
+                # Bytes: onnxruntime takes no path that is not UTF-8.
+                Path(model_path).read_bytes(),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except _ort_errors() as error:
             raise BundleError(f"{model_path}: onnxruntime cannot load it: {error}", hint=_RE_EXPORT) from error

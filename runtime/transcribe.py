@@ -9,13 +9,16 @@ from tqdm import tqdm
 from runtime.audio import read_blocks
 from runtime.command import EXIT_USER_ERROR, print_error, run_command
 from runtime.errors import AudioError, LotteryError
-from runtime.events import word_json
+from runtime.events import file_json, word_json
+from runtime.files import finish_interrupted
 from runtime.options import (
     add_decoding_options,
     add_model_options,
     check_decoding_options,
     create_parser,
     open_recognizer,
+    parse_intermixed,
+    sound_file,
 )
 
 # Words are printed and forgotten at least this often, so that a file of any length takes constant memory.
@@ -24,6 +27,7 @@ _PROGRESS_DELAY_S = 2.0
 _EXAMPLES = """\
   lottery-transcribe clip.wav                               letters, digits, commands: no bundle needed
   lottery-transcribe bundles/an4 clip.wav
+  arecord -f S16_LE -r 16000 -d 5 | lottery-transcribe -    what another program writes
   lottery-transcribe bundles/an4 *.flac > texts.tsv         one line a file: name, tab, text
   lottery-transcribe bundles/an4 talk.mp3 --timestamps      one line a word: start, end, confidence, word
   lottery-transcribe bundles/an4 clip.wav --json | jq .text
@@ -39,7 +43,7 @@ def main(argv=None):
 
 def _main(argv):
     arguments = _parse(argv)
-    if arguments.bundle is None and not Path(arguments.files[0]).exists():
+    if arguments.bundle is None and not Path(sound_file(arguments.files[0])).exists():
         # A misspelled bundle must not hand the files behind it to another recogniser.
         raise LotteryError(
             f"{arguments.files[0]}: no such bundle or sound file",
@@ -70,7 +74,8 @@ def _parse(argv):
         "paths",
         metavar="[BUNDLE] FILE",
         nargs="+",
-        help="sound files; a directory in front of them is the bundle (default: the recogniser that comes along)",
+        help="sound files, - for standard input; a directory in front of them is the bundle (default: the recogniser "
+        "that comes along)",
     )
     parser.usage = "%(prog)s [options] [BUNDLE] FILE [FILE ...]"
     form = parser.add_mutually_exclusive_group()
@@ -79,9 +84,11 @@ def _parse(argv):
     add_decoding_options(parser)
     add_model_options(parser)
     # Intermixed: options may stand between the bundle and the files.
-    arguments = parser.parse_intermixed_args(argv)
+    arguments = parse_intermixed(parser, argv, name="paths")
     check_decoding_options(arguments, parser=parser)
     first, *others = arguments.paths
+    if not Path(first).exists():
+        finish_interrupted(first)
     has_bundle = Path(first).is_dir()
     arguments.bundle, arguments.files = (first, others) if has_bundle else (None, arguments.paths)
     if not arguments.files:
@@ -90,7 +97,7 @@ def _parse(argv):
 
 
 def _transcribe(path, *, recognizer, writer, is_one_line):
-    blocks = read_blocks(path)
+    blocks = read_blocks(sound_file(path))
     stream = recognizer.stream(sample_rate_hz=blocks.sample_rate_hz)
     try:
         # A bar for a person who waits, nothing in a log file.
@@ -160,7 +167,7 @@ class _Json:
 
     def finish(self, duration_s):
         text = " ".join(word["word"] for word in self._words)
-        value = {"file": self._path, "duration_s": round(duration_s, 3), "text": text, "words": self._words}
+        value = {**file_json(self._path), "duration_s": round(duration_s, 3), "text": text, "words": self._words}
         print(json.dumps(value), flush=True)
 
 
