@@ -4,6 +4,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.calibrate import calibrate_bundle
 from export.card import model_card, summarise_formats
 from export.container import Container
 from export.errors import ExportError
@@ -61,6 +62,8 @@ def export_ticket(
     precisions=PRECISIONS,
     num_bits=8,
     target="server",
+    calibration=(),
+    negatives=(),
     can_overwrite=False,
     progress=print,
 ):
@@ -76,6 +79,7 @@ def export_ticket(
             file is int8 too; int8 alone is the smallest bundle, without an .ort file.
         num_bits: of the weights in an int8 ticket file: 8, or 4 for a smaller and less exact one.
         target: processors that the ticket file is meant for, a key of weight_formats.TARGETS; others run it too.
+        calibration, negatives: manifests of dev sets, as for calibrate_bundle; without them nothing is rejected.
         can_overwrite: replace an older bundle at `out`.
         progress: called with one line of text at each step.
     Returns:
@@ -83,7 +87,7 @@ def export_ticket(
     Raises:
         ConfigError: the ticket is of another backbone than the Conformer.
         ExportError: nothing to shrink, `out` is in the way, or the verification failed. Nothing is left behind.
-        LotteryError: `out` cannot be written.
+        LotteryError: `out` cannot be written; see also calibrate_bundle.
     """
     require_backbone(ticket.config, "conformer", purpose="lottery-export")
     out = Path(out)
@@ -151,6 +155,9 @@ def export_ticket(
             provenance=provenance,
         )
         manifest.write(folder)
+        if calibration or negatives:
+            calibrate_bundle(folder, calibration=calibration, negatives=negatives, progress=progress)
+            manifest = Manifest.load(folder, verify="used")
     num_nodes = {role: sum(count_ops(graph).values()) for role, graph in graphs.items()}
     return Export(manifest=manifest, parity=parity, zip_bytes=zip_bytes, num_nodes=num_nodes)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from runtime.audio import STDIN
 from runtime.command import run_command
 from runtime.comparison import (
     add_ratios,
@@ -35,7 +36,7 @@ from runtime.measurement import (
     measure_paced,
     require_chunks,
 )
-from runtime.options import create_parser, parse_intermixed, positive_int, sound_file
+from runtime.options import create_parser, parse_intermixed, positive_int
 from runtime.plots import EXTRA, Section, html_report, line_figure, save_png
 from runtime.session import BACKENDS, choose_model, complaint_about_backend, say_once
 from runtime.shipped import shipped_bundle
@@ -76,13 +77,12 @@ def _outputs(arguments):
 @contextlib.contextmanager
 def _readable_again(audio):
     """Yield the path of a clip that every measuring process can read: what comes through a pipe is copied."""
-    path = audio and sound_file(audio)
-    if path is None or not (path.startswith("/dev/") or Path(path).is_fifo()):
-        yield path
+    if audio is None or not (audio == STDIN or audio.startswith("/dev/") or Path(audio).is_fifo()):
+        yield audio
         return
     with tempfile.TemporaryDirectory(prefix="lottery-bench.") as folder:
         copy = Path(folder, "audio")
-        with open(path, "rb") as pipe, open(copy, "wb") as file:
+        with sys.stdin.buffer if audio == STDIN else open(audio, "rb") as pipe, open(copy, "wb") as file:
             shutil.copyfileobj(pipe, file)
         yield str(copy)
 

@@ -22,7 +22,6 @@ from runtime.options import (
     create_parser,
     open_recognizer,
     positive_seconds,
-    sound_file,
 )
 from runtime.recording import Recording
 from runtime.source import BLOCK_S
@@ -62,7 +61,7 @@ def _main(argv):
     )
     recognizer = open_recognizer(arguments)
     if arguments.replay:
-        source = ReplaySource(sound_file(arguments.replay), speed=arguments.speed)
+        source = ReplaySource(arguments.replay, speed=arguments.speed)
     else:
         source = Microphone(
             arguments.device,

@@ -11,6 +11,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
+from runtime.confidence import Calibration
 from runtime.errors import BundleError, LotteryError
 from runtime.features import (
     ENCODER_FRAME_MS,
@@ -134,6 +135,7 @@ class Manifest:
         engine: what `model_ticket` holds, None where there is none: {"precision": "fp32" or "int8", "target": kind of
             processor it is meant for, "formats": {name of a matrix: name of its format}}. Target and formats are for
             people: the file itself says how it is read.
+        confidence: Calibration, None where nobody calibrated the bundle: then nothing is rejected.
         provenance: ticket, density, sizes, WER: for people and the benchmark; never acted upon.
     """
 
@@ -145,6 +147,7 @@ class Manifest:
     states: tuple[StateSpec, ...]
     files: dict[str, FileEntry]
     engine: dict | None = None
+    confidence: Calibration | None = None
     provenance: dict = field(default_factory=dict)
 
     @property
@@ -224,6 +227,7 @@ class Manifest:
             "states": [asdict(state) | {"shape": list(state.shape)} for state in self.states],
             "files": {role: asdict(entry) for role, entry in self.files.items()},
             **({} if self.engine is None else {"engine": self.engine}),
+            **({} if self.confidence is None else {"confidence": self.confidence.to_json()}),
             "provenance": self.provenance,
         }
 
@@ -246,6 +250,9 @@ class Manifest:
             states=tuple(_state(child) for _, child in fields.children("states", list, limit=MAX_ENTRIES)),
             files={role: _entry(child) for role, child in fields.children("files", dict, limit=MAX_ENTRIES)},
             engine=_engine(value["engine"], source=source) if "engine" in value else None,
+            confidence=Calibration.from_json(value["confidence"], source=source, hint=_RE_EXPORT)
+            if "confidence" in value
+            else None,
             provenance=fields.get("provenance", dict),
         )
         if "tokens" not in manifest.files:

@@ -2,20 +2,16 @@
 
 import argparse
 import math
-import os
-import sys
 import textwrap
 
 from runtime.beam import DEFAULT_BEAM, BeamDecoder
 from runtime.decoder import GreedyDecoder
-from runtime.errors import AudioError
 from runtime.grammar import Grammar
 from runtime.hotwords import DEFAULT_BOOST, Hotword, Hotwords, read_hotwords
 from runtime.language_model import DEFAULT_WEIGHT, DEFAULT_WORD_BONUS, LanguageModel
 from runtime.phrases import read_phrases
 from runtime.session import BACKENDS, PRECISIONS
 
-_STDIN = "/dev/stdin"
 # Options that a beam search alone can honour.
 _BEAM_OPTIONS = ("beam", "hotword", "hotwords", "words", "grammar", "lm")
 
@@ -122,6 +118,13 @@ def add_decoding_options(parser):
         metavar="X",
         help=f"with --lm: natural log that each word adds (default: {DEFAULT_WORD_BONUS})",
     )
+    group.add_argument(
+        "--min-confidence",
+        type=_share,
+        metavar="X",
+        help="reject results below this confidence, 0 to 1; 0 rejects nothing (default: the bundle's "
+        "own threshold, nothing where it has none)",
+    )
 
 
 def check_decoding_options(arguments, *, parser):
@@ -173,23 +176,8 @@ def open_recognizer(arguments):
         backend=arguments.backend,
         num_threads=arguments.threads,
         decoder=decoder_from(arguments),
+        min_confidence=arguments.min_confidence,
     )
-
-
-def sound_file(text):
-    """Return the path of a sound file that the command line names: `-` is standard input.
-
-    Raises:
-        AudioError: standard input is closed, a terminal, or has no path on this system.
-    """
-    if text != "-":
-        return text
-    if sys.stdin is None or sys.stdin.isatty():
-        state = "closed" if sys.stdin is None else "a terminal"
-        raise AudioError(f"-: standard input is {state}, expected sound", hint="write COMMAND | ..., or ... < FILE")
-    if not os.path.exists(_STDIN):
-        raise AudioError("-: this system has no path for standard input", hint="name a file")
-    return _STDIN
 
 
 def positive_int(text):
@@ -212,6 +200,13 @@ def _finite(text):
     number = float(text)
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return number
+
+
+def _share(text):
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return number
 
 

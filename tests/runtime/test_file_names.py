@@ -70,17 +70,6 @@ def test_a_clip_through_a_pipe_is_read_by_every_measuring_process(folder):
     os.close(read)
 
 
-@pytest.mark.parametrize(("is_closed", "state"), [(True, "closed"), (False, "a terminal")])
-def test_standard_input_that_holds_no_sound(folder, monkeypatch, capsys, is_closed, state):
-    class Terminal:
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stdin", None if is_closed else Terminal())
-    assert transcribe.main([str(folder / os.fsdecode(b"bundle\xff")), "-"]) == 2
-    assert f"standard input is {state}" in capsys.readouterr().err
-
-
 def test_json_names_files_in_unicode(folder, capsys):
     path = str(folder / BYTES_NAME)
     assert transcribe.main([str(folder / os.fsdecode(b"bundle\xff")), "--json", path]) == 0
