@@ -18,7 +18,7 @@ from lottery_train.models.registry import require_backbone
 from runtime import __version__
 from runtime.engine.library import EngineUnavailableError, load
 from runtime.features import ENCODER_FRAME_MS
-from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
+from runtime.files import atomic_directory, explain_os_errors, finish_interrupted, sha256_file, write_atomic, write_json
 from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
 from runtime.operators import check_model
@@ -98,6 +98,8 @@ def export_ticket(
     require_backbone(ticket.config, "conformer", purpose="lottery-export")
     out = Path(out)
     chunk_frames = ticket.chunk_frames if chunk_frames is None else chunk_frames
+    with explain_os_errors(out):
+        finish_interrupted(out)
     _require_free(out, can_overwrite=can_overwrite)
     with atomic_directory(out) as folder:
         masked = _masked(ticket)

@@ -1,6 +1,7 @@
 """An n-gram language model, ARPA or KenLM binary, that scores words as they end."""
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class LanguageModel:
         config.show_progress = False
         config.arpa_complain = kenlm.ARPALoadComplain.NONE
         try:
-            model = kenlm.Model(str(self.path), config)
+            model = kenlm.Model(os.fsencode(self.path), config)
         except (OSError, RuntimeError, UnicodeDecodeError) as error:  # the last from a message that quotes the file
             # What stands before is the library's source line.
             reason = re.split(r"threw \w+\W*(?:because\W)?", str(error))[-1].rstrip(").")

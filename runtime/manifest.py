@@ -25,7 +25,7 @@ from runtime.features import (
 )
 from runtime.fields import MAX_TEXT_CHARACTERS, Fields
 from runtime.file_entry import COPY_AGAIN, FileEntry, explain_read_errors
-from runtime.files import parse_json, write_json
+from runtime.files import finish_interrupted, parse_json, write_json
 from runtime.foreign import short
 from runtime.signature import SIGNATURE_NAME, check_signature
 from runtime.tokenizer import MAX_SYMBOLS
@@ -260,11 +260,19 @@ class Manifest:
 def _read(path, *, require_signature):
     """Return the parsed manifest; the bytes that are parsed are those whose signature is checked."""
     bundle = path.parent
+    if not bundle.exists():
+        # An export that was killed between two renames left it under another name.
+        finish_interrupted(bundle)
     if not path.is_file():
         if not bundle.exists():
             raise BundleError(f"{bundle}: no such bundle", hint=_GIVE_BUNDLE)
         if (bundle / "ticket.json").is_file():
             raise BundleError(f"{bundle}: a ticket, not a bundle", hint=f"lottery-export {bundle} --out BUNDLE")
+        if bundle.is_file():
+            hint = (
+                f"is it sound? lottery-transcribe {bundle}, lottery-listen --replay {bundle}, lottery-bench --audio ..."
+            )
+            raise BundleError(f"{bundle}: a file, not a bundle", hint=hint)
         raise BundleError(f"{bundle}: not a bundle, it has no {MANIFEST_NAME}", hint=_GIVE_BUNDLE)
     with open(path, "rb") as file:
         content = file.read(MAX_MANIFEST_BYTES + 1)

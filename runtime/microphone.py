@@ -200,7 +200,8 @@ class ReplaySource(Source):
                 if not self._wait(start, played_s=played_s):
                     break
                 self._put(block)
-        except LotteryError as failure:
+        except Exception as failure:
+            # Of any kind: the reader raises it, where the command meets it.
             error = failure
         finally:
             # Whatever happened: a reader waits for the end.

@@ -28,6 +28,25 @@ def create_parser(program, *, description, examples):
     return parser
 
 
+def parse_intermixed(parser, argv, *, name):
+    """Parse options and positional arguments in any order; what follows `--` is positional, whatever it begins with.
+
+    argparse alone takes such an argument for an option where both kinds are mixed.
+
+    Args:
+        parser: ArgumentParser.
+        argv: list of arguments.
+        name: of the one positional argument, a list.
+    Returns:
+        Namespace.
+    """
+    cut = argv.index("--") if "--" in argv else len(argv)
+    # No argument that a program is started with holds a NUL.
+    arguments = parser.parse_intermixed_args([*argv[:cut], *(f"\0{argument}" for argument in argv[cut + 1 :])])
+    setattr(arguments, name, [argument.removeprefix("\0") for argument in getattr(arguments, name)])
+    return arguments
+
+
 def add_model_options(parser):
     """Add how the model is run: --precision, --threads, --backend; and whose: see add_trust_options."""
     group = parser.add_argument_group("model")

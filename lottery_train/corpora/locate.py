@@ -9,6 +9,7 @@ from lottery_train.corpora.corpus import has_manifests, open_corpus
 from lottery_train.corpora.download import download_archives
 from lottery_train.corpora.registry import IMPORTERS, import_corpus
 from lottery_train.errors import CorpusError
+from runtime.errors import LotteryError
 
 DATA_VARIABLE = "LOTTERY_DATA"
 CACHE_VARIABLE = "LOTTERY_CACHE"
@@ -16,11 +17,21 @@ _SYNTHETIC = {embedded.NAME: embedded.build, negatives.NAME: negatives.build}
 
 
 def cache_dir():
-    """Return where downloads and synthesised speech are kept: $LOTTERY_CACHE, or lottery-asr in the user's cache."""
+    """Return where downloads and synthesised speech are kept: $LOTTERY_CACHE, or lottery-asr in the user's cache.
+
+    Raises:
+        LotteryError: neither is set, and the user has no home directory.
+    """
     if os.environ.get(CACHE_VARIABLE):
         return Path(os.environ[CACHE_VARIABLE])
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lottery-asr"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "lottery-asr"
+    except RuntimeError as error:
+        raise LotteryError(
+            "no home directory: nowhere to keep features and downloads",
+            hint=f"name a directory for them: {CACHE_VARIABLE}=DIR",
+        ) from error
 
 
 def _in_data_dir(name, *, data_dir):
