@@ -1,6 +1,8 @@
 """A live session for programs: one JSON object a line; docs/formats.md describes them."""
 
 import json
+import os
+import re
 from dataclasses import asdict
 
 SCHEMA_VERSION = 1
@@ -30,7 +32,8 @@ class JsonLines:
 
     def start(self, source):
         """Write what is listened to."""
-        self._write("start", schema_version=SCHEMA_VERSION, source=source.name, sample_rate_hz=source.sample_rate_hz)
+        name = unicode_name(source.name)
+        self._write("start", schema_version=SCHEMA_VERSION, source=name, sample_rate_hz=source.sample_rate_hz)
 
     def end(self, summary):
         """Write what the session came to: the fields of a Summary."""
@@ -58,11 +61,11 @@ class JsonLines:
 
     def lost_device(self, name, *, at_s):
         """Write that the device is gone."""
-        self._write("device_lost", source=name, at_s=round(at_s, 3))
+        self._write("device_lost", source=unicode_name(name), at_s=round(at_s, 3))
 
     def found_device(self, name, *, at_s, gap_s):
         """Write that the device is back, and how long it was not heard."""
-        self._write("device_found", source=name, at_s=round(at_s, 3), gap_s=round(gap_s, 3))
+        self._write("device_found", source=unicode_name(name), at_s=round(at_s, 3), gap_s=round(gap_s, 3))
 
     def partial(self, partial):
         """Write the line so far, when it changed, or came to be another whole second behind.
@@ -91,6 +94,17 @@ class JsonLines:
 
     def _write(self, kind, **fields):
         print(json.dumps({"type": kind, **fields}), file=self._out, flush=True)
+
+
+def file_json(path):
+    """Return how JSON names a file: `file`, and `file_bytes`, its bytes in hex, where the name is not Unicode text."""
+    name = unicode_name(path)
+    return {"file": name} | ({} if name == path else {"file_bytes": os.fsencode(path).hex()})
+
+
+def unicode_name(name):
+    """Return a name as text that every JSON parser takes: U+FFFD stands for each byte that is not UTF-8."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", name)
 
 
 def result_json(result):

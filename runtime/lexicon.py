@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -10,12 +9,13 @@ from runtime.beam import BeamDecoder, BeamSearch
 from runtime.ctc import greedy_ctc
 from runtime.decoder import Symbols
 from runtime.errors import BundleError
-from runtime.fields import MAX_TEXT_CHARACTERS, short
+from runtime.fields import MAX_TEXT_CHARACTERS
+from runtime.foreign import short
 from runtime.grammar import GrammarScorer
 from runtime.tokenizer import WORD_START
 
 MAX_WORDS = 20_000
-_MAX_BYTES = 1 << 22
+MAX_WORDS_BYTES = 1 << 22
 # Of a run of silence a reading needs no more frames than these.
 _KEPT_SILENCE = 8
 _IS_SILENT = -0.01
@@ -23,25 +23,26 @@ _IS_SILENT = -0.01
 _MAX_FRAMES = 500
 
 
-def read_words(path):
+def read_words(content, *, source):
     """Return the words of `words.txt`: one a line, in any order.
 
+    Args:
+        content: bytes of the file.
+        source: its path, for messages.
     Raises:
-        BundleError: unreadable, no word or too many, or a line that is no single printable word.
+        BundleError: not UTF-8, no word or too many, or a line that is no single printable word.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read(_MAX_BYTES + 1)
         words = content.decode("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path}: cannot read the words: {error}") from error
-    if words and words[-1] == "":
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{source}: cannot read the words: not UTF-8 text: {error.reason}") from error
+    if words[-1] == "":
         words.pop()
-    if len(content) > _MAX_BYTES or not 0 < len(words) <= MAX_WORDS:
-        raise BundleError(f"{path}: {len(words)} words in {len(content)} bytes, expected 1 to {MAX_WORDS}")
+    if not 0 < len(words) <= MAX_WORDS:
+        raise BundleError(f"{source}: {len(words)} words, expected 1 to {MAX_WORDS}")
     for number, word in enumerate(words, start=1):
         if not word.isprintable() or len(word.split()) != 1 or len(word) > MAX_TEXT_CHARACTERS or WORD_START in word:
-            raise BundleError(f"{Path(path)}:{number}: {short(word)} is no word")
+            raise BundleError(f"{source}:{number}: {short(word)} is no word")
     return tuple(words)
 
 

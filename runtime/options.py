@@ -28,8 +28,27 @@ def create_parser(program, *, description, examples):
     return parser
 
 
+def parse_intermixed(parser, argv, *, name):
+    """Parse options and positional arguments in any order; what follows `--` is positional, whatever it begins with.
+
+    argparse alone takes such an argument for an option where both kinds are mixed.
+
+    Args:
+        parser: ArgumentParser.
+        argv: list of arguments.
+        name: of the one positional argument, a list.
+    Returns:
+        Namespace.
+    """
+    cut = argv.index("--") if "--" in argv else len(argv)
+    # No argument that a program is started with holds a NUL.
+    arguments = parser.parse_intermixed_args([*argv[:cut], *(f"\0{argument}" for argument in argv[cut + 1 :])])
+    setattr(arguments, name, [argument.removeprefix("\0") for argument in getattr(arguments, name)])
+    return arguments
+
+
 def add_model_options(parser):
-    """Add how the model is run: --precision, --threads, --backend."""
+    """Add how the model is run: --precision, --threads, --backend; and whose: see add_trust_options."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--precision",
@@ -51,6 +70,22 @@ def add_model_options(parser):
         default="auto",
         help="auto takes the ticket engine where the bundle has a model.ticket and the engine was built, else "
         "onnxruntime (default)",
+    )
+    add_trust_options(group)
+
+
+def add_trust_options(group):
+    """Add whose bundles are run: --require-signature, --allow-any-operators."""
+    group.add_argument(
+        "--require-signature",
+        metavar="PUBKEY",
+        help="run the bundle only if the owner of this Ed25519 public key (PEM) signed it: lottery-export --sign",
+    )
+    group.add_argument(
+        "--allow-any-operators",
+        action="store_true",
+        help="run an ONNX model with operators that lottery-export does not write, loops among them: for models of "
+        "others whom you trust",
     )
 
 
@@ -156,6 +191,8 @@ def open_recognizer(arguments):
         precision=arguments.precision,
         backend=arguments.backend,
         num_threads=arguments.threads,
+        require_signature=arguments.require_signature,
+        allow_any_operators=arguments.allow_any_operators,
         decoder=decoder_from(arguments),
         min_confidence=arguments.min_confidence,
     )

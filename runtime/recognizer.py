@@ -1,5 +1,7 @@
 """Recognition: a shared, stateless Recognizer opens one Stream per utterance or conversation."""
 
+from pathlib import Path
+
 import numpy as np
 import soxr
 
@@ -17,9 +19,11 @@ from runtime.features import (
     num_chunks,
     padded_frames,
 )
-from runtime.lexicon import LexiconDecoder, read_words
+from runtime.foreign import short
+from runtime.lexicon import MAX_WORDS_BYTES, LexiconDecoder, read_words
 from runtime.manifest import WORDS_ROLE, Manifest
 from runtime.result import Result, ResultMaker, Word
+from runtime.samples import to_float32
 from runtime.session import choose_model, open_session
 from runtime.shipped import shipped_bundle
 from runtime.tokenizer import Tokenizer
@@ -40,9 +44,13 @@ class Recognizer:
         min_confidence: results below it are rejected, 0 to 1; 0 rejects none, None takes the bundle's own threshold,
             0 where it is not calibrated.
         calibration: Calibration in the place of the bundle's.
+        require_signature: path of an Ed25519 public key (PEM) that must have signed the bundle; None takes any bundle.
+        allow_any_operators: run an ONNX model with operators that lottery-export does not write, loops among them: for
+            models of others whom you trust.
     Raises:
         ValueError: min_confidence is out of range.
-        BundleError: the bundle is missing, damaged, altered, of another schema version, or contradicts itself.
+        BundleError: the bundle is missing, damaged, altered, not signed by the owner of the key, of another schema
+            version, or contradicts itself; or its model holds what lottery-export does not write.
         LotteryError: the backend cannot run here, its hint says what to install; or the decoder does not fit the model.
 
     Attributes:
@@ -63,12 +71,14 @@ class Recognizer:
         decoder=None,
         min_confidence=None,
         calibration=None,
+        require_signature=None,
+        allow_any_operators=False,
     ):
         if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence is {min_confidence}, expected 0 to 1")
         bundle_path = shipped_bundle() if bundle_path is None else bundle_path
         # The tokens and the model that is used are verified when they are opened.
-        self.manifest = Manifest.load(bundle_path, verify="used")
+        self.manifest = Manifest.load(bundle_path, verify="used", require_signature=require_signature)
         self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)
         self.backend, self.precision = choose_model(self.manifest, precision=precision, backend=backend)
         self.session = open_session(
@@ -77,6 +87,7 @@ class Recognizer:
             precision=self.precision,
             backend=self.backend,
             num_threads=num_threads,
+            allow_any_operators=allow_any_operators,
         )
         self.instruction_set = self.session.instruction_set
         decoder = _default_decoder(bundle_path, manifest=self.manifest) if decoder is None else decoder
@@ -97,7 +108,7 @@ class Recognizer:
         )
 
     def transcribe(self, samples, *, sample_rate_hz=SAMPLE_RATE_HZ):
-        """Recognise a whole clip: float32 mono (n,), ±1. Equal to pushing it into a stream in any pieces."""
+        """Recognise a whole clip, samples as Stream.accept() takes them; equal to pushing it in any pieces."""
         stream = self.stream(sample_rate_hz=sample_rate_hz)
         stream.accept(samples)
         return stream.finish()
@@ -183,18 +194,15 @@ class Stream:
         """Add audio and decode the chunks it completes.
 
         Args:
-            samples: float32 (n,), mono, ±1, any n.
+            samples: (n,), mono, any n: floats in ±1, or int8, int16, int32 or uint8, which are divided by full scale.
         Returns:
             The number of chunks decoded; result() can only have changed when it is not 0.
         Raises:
-            ValueError: samples is not 1-D, holds NaN or infinity, or the stream is finished.
+            ValueError: samples is not 1-D, has another type, holds NaN or infinity, or lies far beyond ±1; or the
+                stream is finished.
         """
         # A copy: the part that waits for the next push must survive a caller that reuses its buffer.
-        samples = np.array(samples, np.float32)
-        if samples.ndim != 1:
-            raise ValueError(f"samples has shape {samples.shape}, expected (n,): mix the channels down first")
-        if not np.isfinite(samples).all():
-            raise ValueError("samples holds NaN or infinity")
+        samples = to_float32(samples)
         if self._is_finished:
             raise ValueError("accept() after finish(): open a new stream")
         self._num_samples += len(samples)
@@ -298,12 +306,16 @@ class Stream:
 def _default_decoder(bundle_path, *, manifest):
     if manifest.vocabulary == "open":
         return GreedyDecoder()
-    return LexiconDecoder(read_words(manifest.verified_path(WORDS_ROLE, bundle=bundle_path)))
+    entry = manifest.files[WORDS_ROLE]
+    source = Path(bundle_path) / entry.path
+    if entry.bytes > MAX_WORDS_BYTES:
+        raise BundleError(f"{source}: {entry.bytes} bytes, at most {MAX_WORDS_BYTES} are supported")
+    return LexiconDecoder(read_words(manifest.read(WORDS_ROLE, bundle=bundle_path), source=source))
 
 
 def _load_tokens(bundle_path, *, manifest):
-    path = manifest.verified_path("tokens", bundle=bundle_path)
-    tokenizer = Tokenizer.load(path)
+    path = Path(bundle_path) / manifest.files["tokens"].path
+    tokenizer = Tokenizer.from_bytes(manifest.read("tokens", bundle=bundle_path), source=path)
     if len(tokenizer) != manifest.vocab_size:
         raise BundleError(
             f"{path}: {len(tokenizer)} symbols, the manifest says {manifest.vocab_size}",
@@ -312,5 +324,5 @@ def _load_tokens(bundle_path, *, manifest):
     for number, symbol in enumerate(tokenizer.symbols, start=1):
         # A control character among the symbols could drive the terminal that shows the text.
         if not symbol.isprintable():
-            raise BundleError(f"{path}:{number}: symbol {symbol!r} is not printable")
+            raise BundleError(f"{path}:{number}: symbol {short(symbol)} is not printable")
     return tokenizer

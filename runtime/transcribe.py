@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from runtime.audio import read_blocks
+from runtime.audio import STDIN, read_blocks
 from runtime.command import EXIT_USER_ERROR, print_error, run_command
 from runtime.endpoint import Endpointer, EndpointRules
 from runtime.errors import AudioError, LotteryError
-from runtime.events import result_json, word_json
+from runtime.events import file_json, result_json, word_json
+from runtime.files import finish_interrupted
 from runtime.options import (
     add_decoding_options,
     add_model_options,
     check_decoding_options,
     create_parser,
     open_recognizer,
+    parse_intermixed,
 )
 
 # Words are printed and forgotten at least this often, so that a file of any length takes constant memory.
@@ -28,6 +30,7 @@ _PIECE_S = 0.1
 _EXAMPLES = """\
   lottery-transcribe clip.wav                               letters, digits, commands: no bundle needed
   lottery-transcribe bundles/an4 clip.wav
+  arecord -f S16_LE -r 16000 -d 5 | lottery-transcribe -    what another program writes
   lottery-transcribe bundles/an4 *.flac > texts.tsv         one line a file: name, tab, text
   lottery-transcribe bundles/an4 talk.mp3 --timestamps      one line a word: start, end, confidence, word
   lottery-transcribe bundles/an4 clip.wav --json | jq .text
@@ -44,7 +47,7 @@ def main(argv=None):
 
 def _main(argv):
     arguments = _parse(argv)
-    if arguments.bundle is None and not Path(arguments.files[0]).exists():
+    if arguments.bundle is None and arguments.files[0] != STDIN and not Path(arguments.files[0]).exists():
         # A misspelled bundle must not hand the files behind it to another recogniser.
         raise LotteryError(
             f"{arguments.files[0]}: no such bundle or sound file",
@@ -67,15 +70,17 @@ def _parse(argv):
     parser = create_parser(
         "lottery-transcribe",
         description="Transcribe sound files: any length, rate, sample format and number of channels that libsndfile "
-        "reads. Text goes to stdout. A file that cannot be read is reported, the others are still transcribed, and "
-        "the exit status is 2; a first path that is not there ends it, since it may be a bundle.",
+        "reads, and with the extra `audio` what FFmpeg reads of MP4, WebM, AAC, WMA and AMR. Text goes to stdout. A "
+        "file that cannot be read is reported, the others are still transcribed, and the exit status is 2; a first "
+        "path that is not there ends it, since it may be a bundle.",
         examples=_EXAMPLES,
     )
     parser.add_argument(
         "paths",
         metavar="[BUNDLE] FILE",
         nargs="+",
-        help="sound files; a directory in front of them is the bundle (default: the recogniser that comes along)",
+        help="sound files, or - for standard input; a directory in front of them is the bundle (default: the "
+        "recogniser that comes along)",
     )
     parser.usage = "%(prog)s [options] [BUNDLE] FILE [FILE ...]"
     form = parser.add_mutually_exclusive_group()
@@ -84,9 +89,11 @@ def _parse(argv):
     add_decoding_options(parser)
     add_model_options(parser)
     # Intermixed: options may stand between the bundle and the files.
-    arguments = parser.parse_intermixed_args(argv)
+    arguments = parse_intermixed(parser, argv, name="paths")
     check_decoding_options(arguments, parser=parser)
     first, *others = arguments.paths
+    if not Path(first).exists():
+        finish_interrupted(first)
     has_bundle = Path(first).is_dir()
     arguments.bundle, arguments.files = (first, others) if has_bundle else (None, arguments.paths)
     if not arguments.files:
@@ -213,7 +220,7 @@ class _Json:
         results, num_words = self._results, sum(len(result.words) for result in self._results)
         confidence = sum(result.confidence * len(result.words) for result in results) / max(num_words, 1)
         value = {
-            "file": self._path,
+            **file_json(self._path),
             "duration_s": round(duration_s, 3),
             "text": " ".join(result.text for result in results if result.text),
             "confidence": round(confidence, 4),
