@@ -95,8 +95,8 @@ def add_decoding_options(parser):
     group.add_argument(
         "--decoder",
         choices=("greedy", "beam"),
-        help="greedy: the most probable symbol of each frame (default); beam: the most probable text, implied by all "
-        "options below",
+        help="greedy: the most probable symbol of each frame; beam: the most probable text, implied by all options "
+        "below (default: greedy, and where the bundle's vocabulary is closed no other word than its own)",
     )
     group.add_argument(
         "--beam",
@@ -158,7 +158,7 @@ def check_decoding_options(arguments, *, parser):
 
 
 def decoder_from(arguments):
-    """Return the Decoder that the parsed decoding options describe.
+    """Return the Decoder that the parsed decoding options describe, or None for the bundle's own default.
 
     Raises:
         LotteryError: a file they name cannot be read, or holds nothing of use.
@@ -175,7 +175,7 @@ def decoder_from(arguments):
         scorers.append(LanguageModel(arguments.lm, weight=weight, word_bonus=word_bonus))
     if scorers or arguments.beam or arguments.decoder == "beam":
         return BeamDecoder(beam=arguments.beam or DEFAULT_BEAM, scorers=tuple(scorers))
-    return GreedyDecoder()
+    return GreedyDecoder() if arguments.decoder == "greedy" else None
 
 
 def open_recognizer(arguments):

@@ -20,7 +20,8 @@ from runtime.features import (
     padded_frames,
 )
 from runtime.foreign import short
-from runtime.manifest import Manifest
+from runtime.lexicon import MAX_WORDS_BYTES, LexiconDecoder, read_words
+from runtime.manifest import WORDS_ROLE, Manifest
 from runtime.result import Result, ResultMaker, Word
 from runtime.samples import to_float32
 from runtime.session import choose_model, open_session
@@ -38,7 +39,8 @@ class Recognizer:
         precision: "fp32", "int8", or "auto": what the backend has, int8 where it has both.
         backend: "engine", "onnxruntime", or "auto": the engine where it can run the bundle, else onnxruntime.
         num_threads: threads inside an operator of onnxruntime, >= 1.
-        decoder: a Decoder; None is GreedyDecoder().
+        decoder: a Decoder; None is LexiconDecoder with the words of the bundle where its vocabulary is closed, else
+            GreedyDecoder().
         min_confidence: results below it are rejected, 0 to 1; 0 rejects none, None takes the bundle's own threshold,
             0 where it is not calibrated.
         calibration: Calibration in the place of the bundle's.
@@ -88,7 +90,7 @@ class Recognizer:
             allow_any_operators=allow_any_operators,
         )
         self.instruction_set = self.session.instruction_set
-        decoder = GreedyDecoder() if decoder is None else decoder
+        decoder = _default_decoder(bundle_path, manifest=self.manifest) if decoder is None else decoder
         self.start_search = decoder.prepare(self.tokenizer, blank=self.session.geometry.blank)
         self.calibration = self.manifest.confidence if calibration is None else calibration
         threshold = self.calibration.min_confidence if self.calibration else 0.0
@@ -299,6 +301,16 @@ class Stream:
     def _time_s(self, frame):
         # The padding at the end can bring symbols after the last sample.
         return round(min(frame * self._geometry.frame_s, self.duration_s), 3)
+
+
+def _default_decoder(bundle_path, *, manifest):
+    if manifest.vocabulary == "open":
+        return GreedyDecoder()
+    entry = manifest.files[WORDS_ROLE]
+    source = Path(bundle_path) / entry.path
+    if entry.bytes > MAX_WORDS_BYTES:
+        raise BundleError(f"{source}: {entry.bytes} bytes, at most {MAX_WORDS_BYTES} are supported")
+    return LexiconDecoder(read_words(manifest.read(WORDS_ROLE, bundle=bundle_path), source=source))
 
 
 def _load_tokens(bundle_path, *, manifest):
