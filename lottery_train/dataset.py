@@ -21,7 +21,7 @@ from runtime.features import HOP_SAMPLES, NUM_MELS, fbank
 from runtime.files import atomic_directory
 
 # Raised whenever the arithmetic of the features or of the augmentation changes: old caches are then left alone.
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
