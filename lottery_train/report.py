@@ -4,7 +4,8 @@ from pathlib import Path
 
 from lottery_train.cost import trained_epochs, training_costs
 from lottery_train.metrics import read_metrics
-from runtime.files import read_json, write_atomic
+from lottery_train.ticket_record import read_record
+from runtime.files import write_atomic
 from runtime.plots import Section, Series, html_report, line_figure
 from runtime.table import Table
 
@@ -17,8 +18,8 @@ _METHOD = (
 
 def read_records(out):
     """Return (levels, controls): the ticket.json contents of a run's finished tickets, in order of level."""
-    levels = [read_json(path) for path in sorted(Path(out).glob("level_*/ticket.json"))]
-    controls = [read_json(path) for path in sorted(Path(out).glob("controls/*/ticket.json"))]
+    levels = [read_record(path.parent) for path in sorted(Path(out).glob("level_*/ticket.json"))]
+    controls = [read_record(path.parent) for path in sorted(Path(out).glob("controls/*/ticket.json"))]
     return levels, controls
 
 
@@ -89,7 +90,8 @@ def _curves(out):
     lines = read_metrics(path) if path.exists() else []
     series = []
     for label in dict.fromkeys(line["level"] for line in lines):
-        points = [(line["epoch"], line["dev_wer"]) for line in lines if line["level"] == label and "dev_wer" in line]
+        pairs = [(line.get("epoch"), line.get("dev_wer")) for line in lines if line["level"] == label]
+        points = [pair for pair in pairs if all(type(number) in (int, float) for number in pair)]
         if points:
             epochs, wers = zip(*points, strict=True)
             series.append(Series(name=label, x=epochs, y=wers))
