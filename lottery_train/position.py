@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass, field, fields
 
+from lottery_train.errors import TicketError
 from runtime.foreign import short
 
 # What no training comes near.
@@ -86,3 +87,11 @@ class Position:
     def begin_here(self):
         """Make this the beginning of a training: nothing before it is its own."""
         self.best, self.first_epoch, self.first_step = [], self.progress, self.step
+
+
+def read_position(path, *, state):
+    """Return the Position that a checkpoint's state describes; TicketError, with its path, where it describes none."""
+    try:
+        return Position.from_json(state)
+    except ValueError as error:
+        raise TicketError(f"{path}: not a checkpoint: {error}", hint="restore it, or start over") from error

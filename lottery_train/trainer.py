@@ -20,10 +20,10 @@ from tqdm import tqdm
 from lottery_train.batching import collate, epoch_batches
 from lottery_train.checkpoint import average_weights, load_checkpoint, save_checkpoint
 from lottery_train.distributed import has_fast_bfloat16
-from lottery_train.errors import ConfigError, TicketError
+from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.learning_rate import learning_rate
-from lottery_train.position import Position
+from lottery_train.position import Position, read_position
 from lottery_train.pruner import Pruner
 from runtime.files import write_atomic
 
@@ -107,10 +107,7 @@ class Trainer:
 
     def _restore(self, path):
         state = load_checkpoint(path, model=self.objective, optimizer=self.optimizer)
-        try:
-            self.position = Position.from_json(state)
-        except ValueError as error:
-            raise TicketError(f"{path}: not a checkpoint: {error}", hint="restore it, or start over") from error
+        self.position = read_position(path, state=state)
         if self.position.world_size != self.process.world_size:
             raise ConfigError(
                 f"{path}: begun with {self.position.world_size} processes, now there are {self.process.world_size}",
