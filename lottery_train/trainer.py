@@ -23,7 +23,7 @@ from lottery_train.distributed import has_fast_bfloat16
 from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.learning_rate import learning_rate
-from lottery_train.position import Position
+from lottery_train.position import Position, read_position
 from lottery_train.pruner import Pruner
 from runtime.files import write_atomic
 
@@ -106,7 +106,8 @@ class Trainer:
             )
 
     def _restore(self, path):
-        self.position = Position(**load_checkpoint(path, model=self.objective, optimizer=self.optimizer))
+        state = load_checkpoint(path, model=self.objective, optimizer=self.optimizer)
+        self.position = read_position(path, state=state)
         if self.position.world_size != self.process.world_size:
             raise ConfigError(
                 f"{path}: begun with {self.position.world_size} processes, now there are {self.process.world_size}",
