@@ -26,6 +26,7 @@ _RECORD_AGAIN = "copy or record it again"
 _MAX_MISSING_S = 0.2
 # Full scale of the largest integers; what lies beyond it is no sound in any unit.
 _MAX_PEAK = 2.0**31
+_BUFFER_BYTES = 1 << 16
 _SPOOL_BYTES = 1 << 20
 
 
@@ -246,7 +247,7 @@ def _open(path, *, name):
         if stat.S_ISREG(status.st_mode):
             if status.st_size == 0:
                 raise AudioError(f"{name}: the file is empty", hint="record it again")
-            return open(path, "rb")
+            return open(path, "rb", buffering=_BUFFER_BYTES)
         if not stat.S_ISFIFO(status.st_mode):
             raise AudioError(f"{name}: a device or a socket, not a sound file")
         pipe = open(path, "rb")  # noqa: SIM115 - closed below
