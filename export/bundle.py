@@ -4,6 +4,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.calibrate import calibrate_bundle
 from export.card import model_card, summarise_formats
 from export.container import Container
 from export.errors import ExportError
@@ -17,8 +18,11 @@ from lottery_train.models.registry import require_backbone
 from runtime import __version__
 from runtime.engine.library import EngineUnavailableError, load
 from runtime.features import ENCODER_FRAME_MS
-from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
+from runtime.files import atomic_directory, explain_os_errors, finish_interrupted, sha256_file, write_atomic, write_json
+from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
+from runtime.operators import check_model
+from runtime.signature import load_private_key, write_signature
 
 FILES = {
     "model": "model.onnx",
@@ -61,7 +65,10 @@ def export_ticket(
     precisions=PRECISIONS,
     num_bits=8,
     target="server",
+    calibration=(),
+    negatives=(),
     can_overwrite=False,
+    sign=None,
     progress=print,
 ):
     """Turn a ticket into a bundle directory.
@@ -76,18 +83,23 @@ def export_ticket(
             file is int8 too; int8 alone is the smallest bundle, without an .ort file.
         num_bits: of the weights in an int8 ticket file: 8, or 4 for a smaller and less exact one.
         target: processors that the ticket file is meant for, a key of weight_formats.TARGETS; others run it too.
+        calibration, negatives: manifests of dev sets, as for calibrate_bundle; without them nothing is rejected.
         can_overwrite: replace an older bundle at `out`.
+        sign: path of an Ed25519 private key (PEM) to sign `manifest.json` with; None leaves the bundle unsigned.
         progress: called with one line of text at each step.
     Returns:
         Export.
     Raises:
         ConfigError: the ticket is of another backbone than the Conformer.
         ExportError: nothing to shrink, `out` is in the way, or the verification failed. Nothing is left behind.
-        LotteryError: `out` cannot be written.
+        LotteryError: `out` cannot be written, or the key cannot be read; see also calibrate_bundle.
     """
+    key = None if sign is None else load_private_key(sign)
     require_backbone(ticket.config, "conformer", purpose="lottery-export")
     out = Path(out)
     chunk_frames = ticket.chunk_frames if chunk_frames is None else chunk_frames
+    with explain_os_errors(out):
+        finish_interrupted(out)
     _require_free(out, can_overwrite=can_overwrite)
     with atomic_directory(out) as folder:
         masked = _masked(ticket)
@@ -116,10 +128,7 @@ def export_ticket(
         )
         if "fp32" not in precisions:
             data = {role: content for role, content in data.items() if role not in ("model", "model_ort")}
-        for role, content in data.items():
-            write_atomic(folder / FILES[role], content)
-        if "model_ort" in data:
-            write_atomic(folder / FILES["ort_operators"], required_operators(data["model_ort"]))
+        _write_models(folder, data)
         ticket.tokenizer.save(folder / FILES["tokens"])
         write_json(folder / FILES["parity"], parity)
         provenance = _provenance(ticket, model, is_structured=is_structured)
@@ -149,8 +158,24 @@ def export_ticket(
             provenance=provenance,
         )
         manifest.write(folder)
+        if calibration or negatives:
+            calibrate_bundle(folder, calibration=calibration, negatives=negatives, progress=progress)
+            manifest = Manifest.load(folder, verify="used")
+        if key is not None:
+            write_signature(folder, key=key)
     num_nodes = {role: sum(count_ops(graph).values()) for role, graph in graphs.items()}
     return Export(manifest=manifest, parity=parity, zip_bytes=zip_bytes, num_nodes=num_nodes)
+
+
+def _write_models(folder, data):
+    """Write the model files, role -> bytes, and what goes with the .ort file."""
+    for role, content in data.items():
+        if role != TICKET_ROLE:
+            # What the runtime would refuse is better refused here: another torch may write other operators.
+            check_model(content, source=FILES[role])
+        write_atomic(folder / FILES[role], content)
+    if "model_ort" in data:
+        write_atomic(folder / FILES["ort_operators"], required_operators(data["model_ort"]))
 
 
 def _convert(model, *, chunk_frames, has_int8, progress):
@@ -205,7 +230,8 @@ def _masked(ticket):
         ticket.mask.apply_(model)
     except ValueError as error:
         raise ExportError(
-            f"{ticket.folder / 'mask.safetensors'}: not a mask of this model: {error}", hint="train the level again"
+            f"{ticket.folder / 'mask.safetensors'}: not a mask of this model: {short(error)}",
+            hint="train the level again",
         ) from error
     return model
 
@@ -228,16 +254,17 @@ def _provenance(ticket, model, *, is_structured):
         for split, score in record.get("metrics", {}).items()
     }
     parameters = list(model.parameters())
+    origin = record.get("shrunk") or {"level": 0, "density": 1.0, "dense_weights": count_weights(ticket.config)}
     return {
         "ticket_sha256": sha256_file(ticket.folder / "ticket.json"),
         "config": model.config.to_json(),
-        "density": ticket.mask.density,
-        "level": ticket.level,
+        "density": ticket.mask.density * origin["density"],
+        "level": ticket.level + origin["level"],
         "granularity": record.get("granularity", "unknown"),
-        "structured": is_structured,
+        "structured": is_structured or "shrunk" in record,
         "num_weights": sum(parameter.numel() for parameter in parameters),
         "num_nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters),
-        "dense_weights": count_weights(ticket.config),
+        "dense_weights": origin["dense_weights"],
         "wer": scores,
         "corpus": record.get("corpus", "unknown"),
         "seed": record.get("seed"),

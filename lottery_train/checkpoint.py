@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from lottery_train.errors import TicketError
 from runtime.files import write_atomic
+from runtime.foreign import short
 
 
 def save_checkpoint(path, *, model, optimizer, state):
@@ -39,7 +40,7 @@ def load_checkpoint(path, *, model, optimizer=None):
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise TicketError(f"{path}: belongs to another model: {error}") from error
+        raise TicketError(f"{path}: belongs to another model: {short(error)}") from error
     if optimizer is not None:
         for name, parameter in model.named_parameters():
             keys = ("exp_avg", "exp_avg_sq", "step")
@@ -61,7 +62,9 @@ def read_safetensors(path):
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise TicketError(f"{path}: cannot read: {error}", hint="restore the file, or train the level again") from error
+        raise TicketError(
+            f"{path}: cannot read: {short(error)}", hint="restore the file, or train the level again"
+        ) from error
 
 
 def average_weights(paths):

@@ -113,7 +113,7 @@ def _main(argv):
     from lottery_train.forecast import early_bird_note, forecast, with_target
 
     out = arguments.out if arguments.resume else None
-    vocab_size, vocabulary = vocabulary_size(config.data.tokens, out=out)
+    vocab_size, vocabulary = vocabulary_size(config.data.tokens, out=out, init_from=config.train.init_from)
     if arguments.target_density is not None:
         config = with_target(config, density=arguments.target_density, vocab_size=vocab_size)
     controls_from(arguments, search=config.search)

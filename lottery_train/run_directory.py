@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 
 from lottery_train.errors import ConfigError
-from runtime.files import explain_os_errors
+from runtime.files import PARTIAL, explain_os_errors
 
 _MARK = "config.json"
 _NAMES = re.compile(
-    r"(tokens\.txt|bpe\.model|metrics\.jsonl|rewind\.safetensors|report\.html|tensorboard|controls|level_\d{2,}(\.work)?)"
+    r"tokens\.txt|bpe\.model|skipped\.txt|metrics\.jsonl|rewind\.safetensors|report\.html|tensorboard|controls|"
+    # The last: what a killed training had not finished.
+    rf"level_\d{{2,}}(\.work)?|\.level_\d{{2,}}\.\w{{8}}{re.escape(PARTIAL)}(\.old)?"
 )
 
 

@@ -13,7 +13,7 @@ from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.models.build import build_model
 from lottery_train.pruner import Pruner, Rounds, make_pruner
-from lottery_train.start import Start, adopt_weights, first_mask, first_start
+from lottery_train.start import Start, adopt_weights, continue_ticket, first_mask, first_start
 from lottery_train.ticket import is_ticket, load_ticket, save_ticket
 from lottery_train.trainer import Trainer
 from runtime.files import sha256_file
@@ -145,7 +145,8 @@ def train_ticket(
     if start.weights is not None:
         model.load_state_dict(start.weights)
     if start.pretrained is not None:
-        adopt_weights(model, start.pretrained)
+        adopt = continue_ticket if run.config.data.tokens == "init" else adopt_weights
+        adopt(model, start.pretrained)
     model.to(run.process.device)
     rewind_step = {"init": 0, "step": run.config.search.rewind_steps}.get(run.config.search.rewind)
     trainer = Trainer(
@@ -193,6 +194,7 @@ def train_ticket(
             "search": run.config.to_json()["search"],
             "train": run.config.to_json()["train"],
             "pretrained": _origin(start.pretrained),
+            **_shrunk(start.pretrained, config=config),
             "metrics": {split: score.to_json() for split, score in scores.items()},
         }
         mask = trainer.mask.to("cpu")
@@ -207,6 +209,12 @@ def _distillation(run, *, level):
         return None
     teacher = load_ticket(run.level_folder(0)).build_model()
     return Distillation(teacher.to(run.process.device), share=share)
+
+
+def _shrunk(ticket, *, config):
+    """Return the entry of a ticket's record that tells what its widths were cut from; none where they never were."""
+    was_cut = ticket is not None and ticket.config == config and "shrunk" in ticket.record
+    return {"shrunk": ticket.record["shrunk"]} if was_cut else {}
 
 
 def _origin(ticket):

@@ -18,6 +18,7 @@ from lottery_train.models.registry import config_from_json, config_to_json
 from lottery_train.pruning import Mask
 from runtime.errors import LotteryError
 from runtime.files import atomic_directory, read_json, sha256_file, write_atomic, write_json
+from runtime.foreign import short
 from runtime.tokenizer import Tokenizer
 
 SCHEMA_VERSION = 1
@@ -129,7 +130,7 @@ def load_ticket(folder):
     version = record.get("schema_version") if isinstance(record, dict) else None
     if version != SCHEMA_VERSION:
         raise TicketError(
-            f"{path}: schema version {version!r}, this program reads version {SCHEMA_VERSION}",
+            f"{path}: schema version {short(version)}, this program reads version {SCHEMA_VERSION}",
             hint="use the lottery-asr release that wrote the ticket, or train the level again",
         )
     try:
@@ -139,7 +140,7 @@ def load_ticket(folder):
         if not isinstance(record["level"], int) or not isinstance(record["chunk_frames"], int):
             raise ValueError("level and chunk_frames must be integers")
     except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
-        raise TicketError(f"{path}: not a ticket: {error!r}", hint="train the level again") from error
+        raise TicketError(f"{path}: not a ticket: {short(error)}", hint="train the level again") from error
     weights, _ = read_safetensors(folder / "weights.safetensors")
     _check_weights(folder / "weights.safetensors", weights, config)
     if len(tokenizer) != config.vocab_size:
@@ -173,5 +174,5 @@ def _check_weights(path, weights, config):
     if found != expected:
         name = next(iter(sorted(set(found.items()) ^ set(expected.items()))))[0]
         raise TicketError(
-            f"{path}: tensor {name!r} has shape {found.get(name)}, the model expects {expected.get(name)}"
+            f"{path}: tensor {short(name)} has shape {short(found.get(name))}, the model expects {expected.get(name)}"
         )

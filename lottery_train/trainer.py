@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from lottery_train.batching import collate, epoch_batches
+from lottery_train.batching import Augmentation, collate, epoch_batches
 from lottery_train.checkpoint import average_weights, load_checkpoint, save_checkpoint
 from lottery_train.distributed import has_fast_bfloat16
 from lottery_train.errors import ConfigError
@@ -162,6 +162,7 @@ class Trainer:
             epoch=position.epoch,
             is_sorted=position.epoch < config.sorted_epochs,
             world_size=self.process.world_size,
+            negatives_share=self.speech.negatives_share,
         )
         mine = batches[self.process.rank :: self.process.world_size]
         position.num_batches = len(mine)
@@ -261,8 +262,11 @@ class Trainer:
             encode_characters=self.speech.characters.encode,
             chunk=chunk,
             rng=rng,
-            gain_db=config.gain_db,
-            has_spec_augment=bool(rng.random() < self._augmentation_share()),
+            augmentation=Augmentation(
+                gain_range_db=config.gain_range_db,
+                perturb_probability=config.perturb_probability,
+                has_spec_augment=bool(rng.random() < self._augmentation_share() * config.spec_augment_probability),
+            ),
         ).to(self.process.device)
         loss, character_loss = self._forward(batch, autocast_dtype=self._autocast_dtype)
         self.optimizer.zero_grad(set_to_none=True)

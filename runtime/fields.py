@@ -1,6 +1,7 @@
 """Typed access to untrusted JSON: every complaint names the file and the field."""
 
 from runtime.errors import BundleError
+from runtime.foreign import short
 
 MAX_TEXT_CHARACTERS = 256
 _KINDS = {
@@ -64,14 +65,6 @@ class Fields:
             (key, Fields(value, source=self.source, key=f"{name}[{short(key)}]", hint=self.hint))
             for key, value in pairs
         ]
-
-
-def short(value):
-    """Return repr(value), cut to what fits a message; an integer too long to print is described."""
-    if type(value) is int and abs(value) >= 10**30:
-        return "a number of more than 30 digits"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _kind(value):

@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from runtime.command import run_command
 from runtime.errors import LotteryError
 
 MAX_AUDIO_S = 60.0
@@ -45,10 +46,13 @@ class Conditions:
     Args:
         threads: of onnxruntime and of numpy.
         audio: path of a sound file, or None for the built-in signal; only its first MAX_AUDIO_S seconds are used.
+        require_signature, allow_any_operators: see runtime.recognizer.Recognizer.
     """
 
     threads: int = 1
     audio: str | None = None
+    require_signature: str | None = None
+    allow_any_operators: bool = False
 
 
 def measure_clips(candidates, *, conditions, repeats, first_round=0):
@@ -167,6 +171,8 @@ def _open(candidate, *, conditions, samples):
         precision=candidate["precision"],
         backend=candidate["backend"],
         num_threads=conditions["threads"],
+        require_signature=conditions["require_signature"],
+        allow_any_operators=conditions["allow_any_operators"],
     )
     require_chunks(samples, chunk_frames=recognizer.manifest.chunk_frames, bundle=candidate["bundle"])
     return recognizer
@@ -237,8 +243,9 @@ def _answer(job):
         return {"error": str(error), "hint": error.hint}
 
 
+def _main(argv):
+    json.dump(_answer(json.load(sys.stdin)), sys.stdout)
+
+
 if __name__ == "__main__":
-    try:
-        json.dump(_answer(json.load(sys.stdin)), sys.stdout)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run_command(_main))

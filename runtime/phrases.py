@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from runtime.errors import LotteryError
+from runtime.foreign import short
+from runtime.text import clean_text, decode_utf8
 from runtime.tokenizer import WORD_START
 
 MAX_PHRASES = 100_000
@@ -15,9 +17,7 @@ def read_phrases(path):
         LotteryError: the file cannot be read, or holds no phrase or too many.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise LotteryError(f"{path}: not UTF-8 text: {error}", hint="write one word or phrase a line") from error
+        lines = decode_utf8(Path(path).read_bytes(), source=path).split("\n")
     except OSError as error:
         raise LotteryError(f"{path}: cannot read: {error.strerror or error}") from error
     phrases = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -49,12 +49,12 @@ class Speller:
         Raises:
             LotteryError: it is empty, or no sequence of symbols spells it; the message names the characters at fault.
         """
-        words = phrase.split()
+        words = clean_text(phrase).split()
         if not words:
-            raise LotteryError(f"phrase {phrase!r} is empty", hint="write at least one word")
+            raise LotteryError(f"phrase {short(phrase)} is empty", hint="write at least one word")
         for word in words:
             if not self._can_spell(word):
-                raise LotteryError(f"phrase {phrase!r}: {self._reason(word)}", hint=self._hint(phrase))
+                raise LotteryError(f"phrase {short(phrase)}: {self._reason(word)}", hint=self._hint(phrase))
         return "".join(WORD_START + word for word in words)
 
     def _can_spell(self, word):
@@ -72,11 +72,11 @@ class Speller:
     def _reason(self, word):
         missing = sorted(set(word) - self._characters)
         if missing:
-            return f"the model has no symbol with {' '.join(missing)}"
-        return f"the model's symbols cannot be put together to {word!r}"
+            return f"the model has no symbol with {short(' '.join(missing), is_quoted=False)}"
+        return f"the model's symbols cannot be put together to {short(word)}"
 
     def _hint(self, phrase):
         for other in (phrase.lower(), phrase.upper()):
             if all(map(self._can_spell, other.split())):
-                return f"the model writes {other!r}"
-        return f"the model's symbols are made of {''.join(sorted(self._characters))}"
+                return f"the model writes {short(other)}"
+        return f"the model's symbols are made of {short(''.join(sorted(self._characters)), is_quoted=False)}"

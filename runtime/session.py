@@ -5,7 +5,6 @@ Axes: N batch, T frames, F mel bins, V vocabulary.
 
 import functools
 import importlib.util
-import os
 import sys
 import threading
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Protocol
 import numpy as np
 
 from runtime.engine import library
-from runtime.engine.session import EngineSession
+from runtime.engine.session import EngineSession, read_model
 from runtime.errors import BundleError, LotteryError
+from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, TICKET_ROLE, Geometry
+from runtime.operators import check_model
 
 PRECISIONS = ("auto", "fp32", "int8")
 BACKENDS = ("auto", "engine", "onnxruntime")
@@ -57,22 +58,29 @@ class OrtSession:
     """An ONNX (or .ort) model in onnxruntime on the CPU.
 
     Args:
-        model_path: the model file.
+        model: path of the model file, or its content as bytes.
         manifest: Manifest of its bundle; the declared states are checked against the model's inputs.
         num_threads: threads inside an operator, >= 1.
+        allow_any_operators: accept operators that lottery-export does not write, loops among them.
+        source: what to call the content in errors.
     Raises:
-        BundleError: onnxruntime refuses the file, or its inputs and outputs are not what the manifest says.
+        BundleError: the file cannot be read, its data lies outside it, it holds an operator that lottery-export does
+            not write, onnxruntime refuses it, or its inputs and outputs are not what the manifest says.
         LotteryError: onnxruntime is not installed.
     """
 
     backend = "onnxruntime"
     instruction_set = None
 
-    def __init__(self, model_path, *, manifest, num_threads=1):
+    def __init__(self, model, *, manifest, num_threads=1, allow_any_operators=False, source="model.onnx"):
+        is_content = isinstance(model, bytes)
+        self._path = Path(source if is_content else model)
+        content = model if is_content else read_model(self._path)
+        form = check_model(content, source=self._path, allow_any_operators=allow_any_operators)
         try:
             import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
         except ImportError as error:
-            raise LotteryError(f"onnxruntime cannot be imported: {error}", hint=_GET_ONNXRUNTIME) from error
+            raise LotteryError(f"onnxruntime cannot be imported: {short(error)}", hint=_GET_ONNXRUNTIME) from error
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
@@ -80,15 +88,17 @@ class OrtSession:
         # A spinning thread burns a whole core between two chunks of live audio.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
+        # As what it was checked, it is read.
+        options.add_session_config_entry("session.load_model_format", form)
         self.geometry = manifest.geometry
-        self._path = Path(model_path)
         self._states = manifest.states
         try:
-            self._session = onnxruntime.InferenceSession(
-                os.fspath(model_path), options, providers=["CPUExecutionProvider"]
-            )
+            # The bytes that were checked: a path would be opened again, and external data looked for beside it.
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except _ort_errors() as error:
-            raise BundleError(f"{model_path}: onnxruntime cannot load it: {error}", hint=_RE_EXPORT) from error
+            raise BundleError(f"{self._path}: onnxruntime cannot load it: {short(error)}", hint=_RE_EXPORT) from error
+        # It would hold the file in memory a second time.
+        self._session._model_bytes = None
         self._check_inputs()
         self._check_outputs()
 
@@ -104,7 +114,7 @@ class OrtSession:
         try:
             outputs = self._session.run(None, dict(zip(self._input_names, [x_NTF, *state], strict=True)))
         except _ort_errors() as error:
-            raise BundleError(f"{self._path}: onnxruntime cannot run it: {error}", hint=_RE_EXPORT) from error
+            raise BundleError(f"{self._path}: onnxruntime cannot run it: {short(error)}", hint=_RE_EXPORT) from error
         return outputs[0], outputs[1:]
 
     def _fail(self, complaint):
@@ -119,17 +129,19 @@ class OrtSession:
         declared, present = [state.name for state in self._states], self._input_names[1:]
         for name in declared:
             if name not in present:
-                self._fail(f"state {name!r} is not an input of {self._path.name}")
+                self._fail(f"state {short(name)} is not an input of {self._path.name}")
         for name in present:
             if name not in declared:
-                self._fail(f"input {name!r} of {self._path.name} is not among the states")
+                self._fail(f"input {short(name)} of {self._path.name} is not among the states")
         if declared != present:
             self._fail(f"the states are not in the order of the inputs of {self._path.name}")
         for state, given in zip(self._states, inputs, strict=True):
             if not _shapes_agree(given.shape, state.shape):
-                self._fail(f"state {state.name!r} has shape {state.shape}, {self._path.name} expects {_shape(given)}")
+                self._fail(
+                    f"state {short(state.name)} has shape {state.shape}, {self._path.name} expects {_shape(given)}"
+                )
             if _ORT_DTYPES.get(given.type) != state.dtype:
-                self._fail(f"state {state.name!r} has dtype {state.dtype}, {self._path.name} expects {given.type}")
+                self._fail(f"state {short(state.name)} has dtype {state.dtype}, {self._path.name} expects {given.type}")
 
     def _check_outputs(self):
         outputs = self._session.get_outputs()
@@ -249,7 +261,7 @@ def _complaint_about_ticket(manifest, *, precision):
 
 def _check_name(name, what, names):
     if name not in names:
-        raise LotteryError(f"{what} is {name!r}, expected one of {', '.join(names)}")
+        raise LotteryError(f"{what} is {short(name)}, expected one of {', '.join(names)}")
 
 
 _said, _said_lock = set(), threading.Lock()
@@ -264,14 +276,15 @@ def say_once(text):
     print(text, file=sys.stderr)
 
 
-def open_session(bundle, *, manifest, precision="auto", backend="auto", num_threads=1):
-    """Load the model of a bundle, after checking its SHA-256.
+def open_session(bundle, *, manifest, precision="auto", backend="auto", num_threads=1, allow_any_operators=False):
+    """Load the model of a bundle: the bytes whose SHA-256 was checked.
 
     Args:
         bundle: the bundle directory.
         manifest: its Manifest.
         precision, backend: see choose_model.
         num_threads: threads inside an operator of onnxruntime, >= 1; the engine runs a chunk on one.
+        allow_any_operators: see OrtSession.
     Returns:
         A Session.
     Raises:
@@ -282,6 +295,13 @@ def open_session(bundle, *, manifest, precision="auto", backend="auto", num_thre
         raise LotteryError(f"num_threads is {num_threads}, expected 1 or more")
     backend, precision = choose_model(manifest, precision=precision, backend=backend)
     if backend == "engine":
-        return EngineSession(manifest.verified_path(TICKET_ROLE, bundle=bundle), manifest=manifest)
-    path = manifest.verified_path(MODEL_ROLES[precision], bundle=bundle)
-    return OrtSession(path, manifest=manifest, num_threads=num_threads)
+        source = Path(bundle) / manifest.files[TICKET_ROLE].path
+        return EngineSession(manifest.read(TICKET_ROLE, bundle=bundle), manifest=manifest, source=source)
+    role = MODEL_ROLES[precision]
+    return OrtSession(
+        manifest.read(role, bundle=bundle),
+        manifest=manifest,
+        num_threads=num_threads,
+        allow_any_operators=allow_any_operators,
+        source=Path(bundle) / manifest.files[role].path,
+    )

@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 
 from runtime.errors import require_extra
+from runtime.streams import quiet_libraries
 
 # Containers that libsndfile does not open and PyAV does, by (offset, bytes): MP4 and QuickTime, Matroska and WebM,
 # AAC (ADTS), AMR, ASF (WMA), and Ogg, which may hold Speex.
@@ -112,7 +113,8 @@ class LibsndfileDecoder:
     def __init__(self, file, part):
         self._bytes = PartFile(file, part)
         try:
-            self._file = _Sequential(self._bytes)
+            with quiet_libraries():
+                self._file = _Sequential(self._bytes)
         except soundfile.LibsndfileError as error:
             self._bytes.raise_error()
             raise DecodeError(error.error_string.rstrip(".")) from error
@@ -124,7 +126,8 @@ class LibsndfileDecoder:
     def seek(self, sample):
         """Go to a sample, counted from 0, at most num_samples."""
         try:
-            self._file.seek(sample)
+            with quiet_libraries():
+                self._file.seek(sample)
         except soundfile.LibsndfileError as error:
             self._fail(error)
 
@@ -135,7 +138,8 @@ class LibsndfileDecoder:
             DecodeError: damaged bytes.
         """
         try:
-            block = self._file.read(count, dtype="float32", always_2d=True)
+            with quiet_libraries():
+                block = self._file.read(count, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             self._fail(error)
         self._bytes.raise_error()

@@ -7,6 +7,7 @@ from lottery_train.corpora.download import Archive
 from lottery_train.corpora.entry import Entry, measure_entries, read_index
 from lottery_train.corpora.manifest import Skipped
 from lottery_train.errors import CorpusError
+from runtime.foreign import short
 
 HOMEPAGE = "http://www.speech.cs.cmu.edu/databases/an4/"
 ARCHIVES = (Archive(url=HOMEPAGE + "an4_sphere.tar.gz"),)
@@ -26,7 +27,7 @@ def _entries(root, *, part, skipped):
         if not line.strip():
             continue
         if not found or found["id"] not in audio_paths:
-            reason = f"expected `TEXT (id)` with an id of {part}.fileids, found {line[:60]!r}"
+            reason = f"expected `TEXT (id)` with an id of {part}.fileids, found {short(line)}"
             skipped.append(Skipped(file=index, line=number, reason=reason))
             continue
         audio_path = audio_paths[found["id"]]

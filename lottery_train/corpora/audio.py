@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import soxr
 
+from lottery_train.corpora.sound_files import check_duration
 from lottery_train.errors import CorpusError
 from runtime.audio import AudioBlocks, print_note
 from runtime.errors import AudioError
@@ -29,14 +30,14 @@ def measure_duration_s(path):
 def load_audio(utterance):
     """Load an utterance.
 
-    A whole file is read to its end whatever `duration_s` says, since manifests round it; a part of a file
-    (`offset_s` given) holds `duration_s` seconds.
+    A whole file is read to its end, since manifests round `duration_s`; a part of a file (`offset_s` given) holds
+    `duration_s` seconds.
 
     Returns:
         float32 (n,), samples in [-1, 1], mono, 16 kHz; see runtime.audio.AudioBlocks for files that are not that.
     Raises:
-        CorpusError: missing, corrupt, truncated or empty file, samples that are not numbers, or an offset beyond the
-            end.
+        CorpusError: missing, corrupt, truncated or empty file, samples that are not numbers, an offset beyond the end,
+            or another length than `duration_s`, see `check_duration`.
     """
     part = {}
     if utterance.offset_s is not None:
@@ -48,6 +49,7 @@ def load_audio(utterance):
         reason = f"cannot read {utterance.audio_path}: {error}" if isinstance(error, OSError) else str(error)
         where = f"{utterance.origin}: " if utterance.manifest else ""
         raise CorpusError(f"{where}{reason}", hint=getattr(error, "hint", None)) from error
+    check_duration(utterance, found_s=len(samples) / rate_hz)
     if rate_hz != SAMPLE_RATE_HZ:
         samples = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
     return np.ascontiguousarray(samples, dtype=np.float32)

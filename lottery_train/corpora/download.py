@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from lottery_train.errors import CorpusError
 from runtime.files import explain_os_errors, sha256_file
+from runtime.foreign import short
 
 TIMEOUT_S = 30
 _BLOCK_BYTES = 1 << 18
@@ -115,7 +116,7 @@ def _extract(path, *, folder):
                 tar.extract(member, folder, filter="data")
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         hint = "remove the file and run the command again"
-        raise CorpusError(f"{path}: cannot unpack: {error}", hint=hint) from error
+        raise CorpusError(f"{path}: cannot unpack: {short(error)}", hint=hint) from error
 
 
 def download_archives(archives, *, folder):

@@ -1,16 +1,24 @@
 """Manifests: one JSON object a line, one line an utterance, one file a split."""
 
+import codecs
 import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lottery_train.corpora.sound_files import file_fault
 from lottery_train.errors import CorpusError
 from runtime.files import write_atomic
+from runtime.foreign import escape, short
+from runtime.text import clean_text
+from runtime.tokenizer import WORD_START
 
 _REQUIRED = {"audio_filepath": str, "duration": (int, float), "text": str}
 _OPTIONAL = {"speaker": str, "lang": str, "offset": (int, float)}
 _TYPE_NAMES = {str: "a string", (int, float): "a number"}
+# No recording is 115 days long: such a number is a mistake, and sample counts made of it may overflow.
+_MAX_S = 1e7
+_MAX_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +59,7 @@ class Skipped:
     reason: str
 
     def __str__(self):
-        return f"{self.file}: {self.reason}" if self.line is None else f"{self.file}:{self.line}: {self.reason}"
+        return escape(f"{self.file}: {self.reason}" if self.line is None else f"{self.file}:{self.line}: {self.reason}")
 
 
 class _LineError(ValueError):
@@ -65,7 +73,34 @@ def _number(record, key):
         value = math.inf
     if not math.isfinite(value):
         raise _LineError(f"{key!r} is not a finite number")
+    if value > _MAX_S:
+        raise _LineError(f"{key!r} is {value:g} seconds, expected at most {_MAX_S:g}")
     return value
+
+
+def _text(record, *, needs_text):
+    """Return the transcript as tokens will spell it."""
+    text = clean_text(record.get("text", ""))
+    if needs_text and not text:
+        raise _LineError("'text' is empty")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise _LineError("'text' holds half of a surrogate pair")
+    # A recogniser with such a symbol could be trained, but nothing would load it.
+    wrong = sorted({character for character in text if character == WORD_START or not character.isprintable()})
+    if wrong:
+        names = " ".join(f"U+{ord(character):04X}" for character in wrong)
+        raise _LineError(f"'text' holds characters that no token can spell: {names}")
+    return text
+
+
+def _audio_path(record, *, manifest):
+    """Return the path of a line's recording."""
+    path = manifest.parent / record["audio_filepath"]
+    if fault := file_fault(path):
+        name = repr(record["audio_filepath"])
+        name = name if len(name) <= _MAX_NAME_CHARACTERS else f"{name[:_MAX_NAME_CHARACTERS]}…"
+        raise _LineError(f"audio file {name} {fault}")
+    return path
 
 
 def _parse_object(line, *, needs_text):
@@ -77,7 +112,7 @@ def _parse_object(line, *, needs_text):
     except json.JSONDecodeError as error:
         raise _LineError(f"not JSON: {error.msg} at column {error.colno}") from error
     except (RecursionError, ValueError) as error:
-        raise _LineError(f"not usable JSON: {error}") from error
+        raise _LineError(f"not usable JSON: {short(error)}") from error
     if not isinstance(record, dict):
         raise _LineError(f"expected a JSON object, found {type(record).__name__}")
     for key in _OPTIONAL:
@@ -88,7 +123,7 @@ def _parse_object(line, *, needs_text):
             if key in _REQUIRED and (needs_text or key != "text"):
                 raise _LineError(f"key {key!r} is missing")
         elif not isinstance(record[key], types) or isinstance(record[key], bool):
-            raise _LineError(f"{key!r} must be {_TYPE_NAMES[types]}, found {json.dumps(record[key])[:40]}")
+            raise _LineError(f"{key!r} must be {_TYPE_NAMES[types]}, found {short(record[key])}")
     return record
 
 
@@ -96,21 +131,14 @@ def _parse_line(line, *, manifest, number, needs_text):
     record = _parse_object(line, needs_text=needs_text)
     duration_s = _number(record, "duration")
     if duration_s <= 0:
-        raise _LineError(f"'duration' must be above 0 seconds, found {record['duration']}")
+        raise _LineError(f"'duration' must be above 0 seconds, found {short(record['duration'])}")
     offset_s = _number(record, "offset") if "offset" in record else None
     if offset_s is not None and offset_s < 0:
-        raise _LineError(f"'offset' must not be negative, found {record['offset']}")
-    text = " ".join(record.get("text", "").split())
-    if needs_text and not text:
-        raise _LineError("'text' is empty")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise _LineError("'text' holds half of a surrogate pair")
-    audio_path = manifest.parent / record["audio_filepath"]
-    if not audio_path.is_file():
-        raise _LineError(f"audio file {record['audio_filepath']!r} does not exist")
+        raise _LineError(f"'offset' must not be negative, found {short(record['offset'])}")
+    text = _text(record, needs_text=needs_text)
     return Utterance(
-        audio_path=audio_path, duration_s=duration_s, text=text, speaker=record.get("speaker"),
-        lang=record.get("lang"), offset_s=offset_s, manifest=manifest, line=number,
+        audio_path=_audio_path(record, manifest=manifest), duration_s=duration_s, text=text,
+        speaker=record.get("speaker"), lang=record.get("lang"), offset_s=offset_s, manifest=manifest, line=number,
     )  # fmt: skip
 
 
@@ -118,7 +146,7 @@ def read_manifest(path, *, on_error="raise", needs_text=True):
     """Read a split.
 
     Args:
-        path: manifest; `audio_filepath` is relative to its folder. Blank lines are ignored.
+        path: manifest; `audio_filepath` is relative to its folder. Blank lines and a byte-order mark are ignored.
         on_error: "raise" stops at the first line that cannot be used, "skip" leaves such lines out.
         needs_text: whether every line needs words; False for recordings of noise.
     Returns:
@@ -132,7 +160,7 @@ def read_manifest(path, *, on_error="raise", needs_text=True):
         raise ValueError(f"on_error must be 'raise' or 'skip', found {on_error!r}")
     path = Path(path)
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     except OSError as error:
         raise CorpusError(f"{path}: cannot read the manifest: {error.strerror}") from error
     utterances, skipped = [], []
@@ -154,7 +182,8 @@ def read_manifest(path, *, on_error="raise", needs_text=True):
 def write_manifest(path, *, utterances):
     """Write a split atomically.
 
-    Sound files inside the manifest's folder are named relative to it, others by their absolute path.
+    Sound files inside the manifest's folder are named relative to it, others by their absolute path. A byte of a name
+    that is not UTF-8 is written as the escape `\\udc80` to `\\udcff` (PEP 383).
 
     Raises:
         LotteryError: the file cannot be written.
@@ -175,7 +204,8 @@ def write_manifest(path, *, utterances):
             "offset": utterance.offset_s,
         }
         record = {key: value for key, value in record.items() if value is not None}
-        lines.append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        is_unicode = audio_path.as_posix().isprintable()
+        lines.append(json.dumps(record, ensure_ascii=not is_unicode, allow_nan=False) + "\n")
     write_atomic(path, "".join(lines))
 
 
@@ -192,7 +222,7 @@ def check_characters(utterances, *, tokenizer):
     for utterance in utterances:
         missing = tokenizer.missing_characters(utterance.text)
         if missing:
-            reason = f"text holds characters outside the tokens: {' '.join(missing)}"
+            reason = f"text holds characters outside the tokens: {short(' '.join(missing), is_quoted=False)}"
             skipped.append(Skipped(file=utterance.manifest or utterance.audio_path, line=utterance.line, reason=reason))
         else:
             usable.append(utterance)

@@ -13,6 +13,7 @@ from lottery_train.errors import ConfigError
 from lottery_train.models.registry import load_backbone
 from lottery_train.objective import Objective
 from lottery_train.settings import Settings
+from runtime.foreign import short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +98,13 @@ def require_positive(config, *names):
     for name in names:
         value = getattr(config, name)
         if type(value) is not int or value < 1:
-            raise ConfigError(f"{name} is {value!r}, expected a positive integer")
+            raise ConfigError(f"{name} is {short(value)}, expected a positive integer")
 
 
 def require_dropout(config):
     """Raise ConfigError unless a config's dropout is a probability below 1."""
     if not isinstance(config.dropout, int | float) or not 0 <= config.dropout < 1:
-        raise ConfigError(f"dropout is {config.dropout!r}, expected a value in [0, 1)")
+        raise ConfigError(f"dropout is {short(config.dropout)}, expected a value in [0, 1)")
 
 
 def scaled_width(width, factor):

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 
 from lottery_train.errors import ConfigError
 from lottery_train.models.backbone import require_dropout, require_positive, scaled_width
+from runtime.foreign import short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ class ConformerEncoderConfig:
             )
             return cls(**{**value, "blocks": blocks})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a model config: {error}") from error
+            raise ConfigError(f"not a model config: {short(error)}") from error
 
     @classmethod
     def uniform(cls, *, num_blocks, ff, heads, conv, **fields):

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 
 from lottery_train.errors import ConfigError
 from lottery_train.models.backbone import ModelSettings, require_dropout, require_positive, scaled_width
+from runtime.foreign import short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ class LstmEncoderConfig:
         for name in ("cnn_channels", "cnn_bins", "cnn_frames"):
             values = getattr(self, name)
             if not isinstance(values, tuple) or [type(value) for value in values] != [int, int] or min(values) < 1:
-                raise ConfigError(f"{name} is {values!r}, expected two positive integers")
+                raise ConfigError(f"{name} is {short(values)}, expected two positive integers")
         kernels = (*self.cnn_bins, *self.cnn_frames)
         if not all(size % 2 for size in kernels) or min(self.cnn_frames) < 3 or self.cnn_channels[1] > self.cnn_norm:
             raise ConfigError(f"impossible convolutions: {self.cnn_channels} {self.cnn_bins} {self.cnn_frames}")
@@ -132,7 +133,7 @@ class LstmEncoderConfig:
         try:
             return cls(**cls.fields_from_json(value))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a model config: {error}") from error
+            raise ConfigError(f"not a model config: {short(error)}") from error
 
     def scaled(self, factor):
         """Return the dense config of the same depth whose widths are `factor` of these: a control of another size."""

@@ -17,6 +17,7 @@ import torch
 
 from lottery_train.errors import TicketError
 from runtime.files import write_atomic
+from runtime.foreign import short
 
 _METADATA_KEY = "lottery_mask"
 _VERSION = 1
@@ -197,7 +198,7 @@ class Mask(MutableMapping):
             raise TicketError(f"{path}: cannot read the mask: {error.strerror or error}") from error
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TicketError(
-                f"{path}: not a mask of version {_VERSION}: {error}",
+                f"{path}: not a mask of version {_VERSION}: {short(error)}",
                 hint="run lottery-train again to rebuild this level",
             ) from error
 
@@ -205,7 +206,7 @@ class Mask(MutableMapping):
 def _unpack(header, packed):
     """Return the Mask of a JSON header; ValueError, KeyError, TypeError or RuntimeError say what is wrong."""
     if header["version"] != _VERSION:
-        raise ValueError(f"version is {header['version']!r}")
+        raise ValueError(f"version is {short(header['version'])}")
     shapes = dict(header["shapes"])
     if set(shapes) != set(packed) or len(shapes) != len(header["shapes"]):
         raise ValueError("the names of the tensors and of the shapes differ")

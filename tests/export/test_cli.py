@@ -12,6 +12,7 @@ from runtime.engine.library import is_available
 from runtime.files import read_json, sha256_file, write_json
 from runtime.manifest import Manifest
 from tests.export.models import drawn_units, random_model, small_config, unit_mask, write_ticket
+from tests.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,14 @@ def test_a_directory_that_is_there(tickets, tmp_path, capsys):
     assert str(tmp_path / "bundle") in error
     assert "another --out" in hint
     assert (tmp_path / "bundle" / "notes.txt").read_text() == "mine"
+
+
+def test_a_bundle_whose_replacement_was_killed_is_back_at_the_next_start(tickets, tmp_path, capsys):
+    aside = write_tiny_bundle(tmp_path / "moved").rename(tmp_path / ".bundle.abcdefgh.partial.old")
+    error, _ = fails(capsys, tickets["unit"], "--out", tmp_path / "bundle")
+    assert "a bundle is there already" in error
+    assert not aside.exists()
+    assert Manifest.load(tmp_path / "bundle").name == "moved"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -179,6 +179,27 @@ def test_a_run_can_start_from_another_corpus_s_ticket(finished, tones, tmp_path,
     assert starts[0]["head.bias"].shape == (8,)
 
 
+def test_a_run_can_go_on_with_a_whole_ticket(finished, tones, tmp_path, monkeypatch):
+    """Its own widths, output layer and statistics: a shrunk ticket has no settings that name its shape."""
+    starts = []
+
+    def stop(trainer):
+        starts.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lottery_train.trainer.Trainer.run", stop)
+    source = finished.level_folder(1)
+    train = replace(finished.config.train, init_from=str(source), seed=7)
+    config = replace(finished.config, train=train, data=replace(finished.config.data, tokens="init"))
+    config = replace(config, model=replace(config.model, ff=40))
+    with pytest.raises(KeyboardInterrupt):
+        search(open_run(tmp_path / "run", config=config, data_dir=tones, process=Process()))
+    ticket = load_ticket(source)
+    assert starts[0].keys() == ticket.weights.keys()
+    assert all(torch.equal(value, ticket.weights[name]) for name, value in starts[0].items())
+    assert (tmp_path / "run" / "tokens.txt").read_bytes() == (finished.out / "tokens.txt").read_bytes()
+
+
 @pytest.mark.parametrize("damage", ["truncate", "alter", "remove", "schema", "json", "tokens", "shape"])
 def test_a_damaged_ticket_is_named(finished, tmp_path, damage):
     import shutil

@@ -6,7 +6,6 @@ import os
 import pytest
 
 from runtime.errors import BundleError
-from runtime.files import sha256_file
 from runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, TICKET_ROLE, FileEntry, Geometry, Manifest
 from runtime.recognizer import Recognizer
 from tests.tiny_bundle import CHUNK_FRAMES, LEFT_CONTEXT, TOKENIZER, state_specs, write_tiny_bundle
@@ -81,7 +80,8 @@ def test_a_recogniser_refuses_an_altered_file_that_it_uses(bundle, name, precisi
 
 def test_a_recogniser_hashes_what_it_uses_and_nothing_else(bundle, monkeypatch):
     hashed = []
-    monkeypatch.setattr("runtime.manifest.sha256_file", lambda path: hashed.append(path.name) or sha256_file(path))
+    read = FileEntry.read
+    monkeypatch.setattr(FileEntry, "read", lambda entry, bundle: hashed.append(entry.path) or read(entry, bundle))
     Recognizer(bundle, precision="int8")
     assert sorted(hashed) == ["model.int8.onnx", "tokens.txt"]
     hashed.clear()

@@ -108,8 +108,17 @@ def test_a_manifest_that_contradicts_the_model_is_named(bundle, changes, complai
 def test_a_file_that_is_no_model_is_named(bundle, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"not a model")
-    with pytest.raises(BundleError, match="onnxruntime cannot load it"):
+    with pytest.raises(BundleError, match="refused before onnxruntime reads it: not an ONNX file"):
         OrtSession(path, manifest=Manifest.load(bundle))
+
+
+def test_a_model_that_onnxruntime_refuses_is_named(bundle, tmp_path):
+    model = build_model()
+    model.graph.node[0].input[0] = "nowhere"
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(BundleError, match="onnxruntime cannot load it") as caught:
+        OrtSession(tmp_path / "model.onnx", manifest=Manifest.load(bundle))
+    assert str(caught.value).isprintable()
 
 
 def test_a_model_that_fails_at_run_time_is_named(bundle, tmp_path):
