@@ -12,6 +12,7 @@ import numpy as np
 
 from runtime.containers import find_parts
 from runtime.errors import AudioError, MissingExtraError
+from runtime.foreign import escape
 from runtime.sound_decoders import DecodeError, open_decoder
 from runtime.survey import Survey, survey
 
@@ -34,7 +35,7 @@ def print_note(text):
     """Print a line about a sound file on stderr: how it is read where that is not obvious."""
     # Without a stderr there is nobody to tell.
     with contextlib.suppress(OSError, AttributeError):
-        print(f"note: {text}", file=sys.stderr)
+        print(f"note: {escape(text)}", file=sys.stderr)
 
 
 class AudioBlocks:
