@@ -87,6 +87,18 @@ class PartFile(io.RawIOBase):
         return data
 
 
+class _Sequential(soundfile.SoundFile):
+    """A sound file that is read from its beginning to its end.
+
+    SoundFile seeks behind every block to where it is already. In MP3 that makes the decoder begin anew, and in files of
+    unknown length it fails.
+    """
+
+    def seekable(self):
+        """See soundfile.SoundFile."""
+        return False
+
+
 class LibsndfileDecoder:
     """Samples of a part as libsndfile decodes it.
 
@@ -102,7 +114,7 @@ class LibsndfileDecoder:
         self._bytes = PartFile(file, part)
         try:
             with quiet_libraries():
-                self._file = soundfile.SoundFile(self._bytes)
+                self._file = _Sequential(self._bytes)
         except soundfile.LibsndfileError as error:
             self._bytes.raise_error()
             raise DecodeError(error.error_string.rstrip(".")) from error
