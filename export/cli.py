@@ -31,6 +31,7 @@ def _main(argv):
     for module in ("torch", "onnx", "onnxscript", "torch_pruning"):
         require_extra(module, extra="export")
     from export.bundle import export_ticket
+    from lottery_train.outcome import failure_note
     from lottery_train.ticket import load_ticket
 
     if arguments.name is not None and not (
@@ -38,6 +39,8 @@ def _main(argv):
     ):
         raise ExportError(f"--name is {arguments.name!r}, expected 1 to {MAX_TEXT_CHARACTERS} printable characters")
     ticket = load_ticket(arguments.ticket)
+    if note := failure_note(ticket.record):
+        _progress(f"warning: {arguments.ticket}: {note}")
     result = export_ticket(
         ticket,
         arguments.out,
