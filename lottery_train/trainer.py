@@ -207,10 +207,10 @@ class Trainer:
 
     def _finish_epoch(self, audio_s_per_s):
         position = self.position
-        num_steps = max(position.num_steps, 1)
-        loss = position.loss_sum / num_steps
-        if position.num_steps:
-            position.best_loss = min(position.best_loss, position.character_loss_sum / num_steps)
+        if not position.num_steps:
+            raise self._not_finite(f"in all {position.batch} steps of epoch {position.epoch + 1}")
+        loss = position.loss_sum / position.num_steps
+        position.best_loss = min(position.best_loss, position.character_loss_sum / position.num_steps)
         values = {"epoch": position.epoch + 1, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
         if position.num_skipped:
             values["skipped_steps"] = position.num_skipped
@@ -282,11 +282,14 @@ class Trainer:
         else:
             position.num_bad += 1
             if position.num_bad > _MAX_SKIPPED_STEPS:
-                raise ConfigError(
-                    f"{self.label}: the gradient was not finite for {position.num_bad} steps in a row",
-                    hint="lower the learning rate, or train with precision float32",
-                )
+                raise self._not_finite(f"in the last {position.num_bad} steps")
         return float(loss.detach()), float(character_loss), batch.audio_s
+
+    def _not_finite(self, when):
+        return ConfigError(
+            f"{self.label}: the gradient was not finite {when}",
+            hint="lower the learning rate, or train with precision float32",
+        )
 
     def _augmentation_share(self):
         high, low = self.config.augmentation_loss

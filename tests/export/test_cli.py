@@ -1,6 +1,7 @@
 """lottery-export on the command line: the table, and errors that name the file and the next step."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -76,6 +77,18 @@ def test_target_and_bits_reach_the_ticket_file(tickets, tmp_path, capsys):
         assert (manifest.engine["target"], manifest.provenance["ticket_bits"]) == (target, int(bits))
         found[target] = manifest.files["model_ticket"].bytes
     assert found["basic"] < found["server"]
+
+
+def test_a_ticket_that_learnt_nothing_is_exported_with_a_warning(tickets, tmp_path, capsys):
+    folder = tmp_path / "level_02"
+    shutil.copytree(tickets["weight"], folder)
+    record = read_json(folder / "ticket.json")
+    record["metrics"]["dev"]["wer"] = 0.973
+    write_json(folder / "ticket.json", record)
+    assert main([str(folder), "--precision", "int8", "--out", str(tmp_path / "bundle")]) == 0
+    note = "dev WER is 97.3%, above 90%: this model has learnt next to nothing"
+    assert f"warning: {folder}: {note}" in capsys.readouterr().err
+    assert note in " ".join((tmp_path / "bundle" / "README.md").read_text().split())
 
 
 def test_structured_needs_units(tickets, tmp_path, capsys):
