@@ -10,6 +10,7 @@ _MODULES = {
     "Export": "bundle",
     "ExportError": "errors",
     "StreamingStep": "streaming",
+    "calibrate_bundle": "calibrate",
     "export_onnx": "graph",
     "export_ticket": "bundle",
     "model_card": "card",

@@ -4,6 +4,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.calibrate import calibrate_bundle
 from export.card import model_card, summarise_formats
 from export.container import Container
 from export.errors import ExportError
@@ -17,7 +18,7 @@ from lottery_train.models.registry import require_backbone
 from runtime import __version__
 from runtime.engine.library import EngineUnavailableError, load
 from runtime.features import ENCODER_FRAME_MS
-from runtime.files import atomic_directory, sha256_file, write_atomic, write_json
+from runtime.files import atomic_directory, explain_os_errors, finish_interrupted, sha256_file, write_atomic, write_json
 from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
 from runtime.operators import check_model
@@ -64,6 +65,8 @@ def export_ticket(
     precisions=PRECISIONS,
     num_bits=8,
     target="server",
+    calibration=(),
+    negatives=(),
     can_overwrite=False,
     sign=None,
     progress=print,
@@ -80,6 +83,7 @@ def export_ticket(
             file is int8 too; int8 alone is the smallest bundle, without an .ort file.
         num_bits: of the weights in an int8 ticket file: 8, or 4 for a smaller and less exact one.
         target: processors that the ticket file is meant for, a key of weight_formats.TARGETS; others run it too.
+        calibration, negatives: manifests of dev sets, as for calibrate_bundle; without them nothing is rejected.
         can_overwrite: replace an older bundle at `out`.
         sign: path of an Ed25519 private key (PEM) to sign `manifest.json` with; None leaves the bundle unsigned.
         progress: called with one line of text at each step.
@@ -88,12 +92,14 @@ def export_ticket(
     Raises:
         ConfigError: the ticket is of another backbone than the Conformer.
         ExportError: nothing to shrink, `out` is in the way, or the verification failed. Nothing is left behind.
-        LotteryError: `out` cannot be written, or the key cannot be read.
+        LotteryError: `out` cannot be written, or the key cannot be read; see also calibrate_bundle.
     """
     key = None if sign is None else load_private_key(sign)
     require_backbone(ticket.config, "conformer", purpose="lottery-export")
     out = Path(out)
     chunk_frames = ticket.chunk_frames if chunk_frames is None else chunk_frames
+    with explain_os_errors(out):
+        finish_interrupted(out)
     _require_free(out, can_overwrite=can_overwrite)
     with atomic_directory(out) as folder:
         masked = _masked(ticket)
@@ -152,6 +158,9 @@ def export_ticket(
             provenance=provenance,
         )
         manifest.write(folder)
+        if calibration or negatives:
+            calibrate_bundle(folder, calibration=calibration, negatives=negatives, progress=progress)
+            manifest = Manifest.load(folder, verify="used")
         if key is not None:
             write_signature(folder, key=key)
     num_nodes = {role: sum(count_ops(graph).values()) for role, graph in graphs.items()}
@@ -245,16 +254,17 @@ def _provenance(ticket, model, *, is_structured):
         for split, score in record.get("metrics", {}).items()
     }
     parameters = list(model.parameters())
+    origin = record.get("shrunk") or {"level": 0, "density": 1.0, "dense_weights": count_weights(ticket.config)}
     return {
         "ticket_sha256": sha256_file(ticket.folder / "ticket.json"),
         "config": model.config.to_json(),
-        "density": ticket.mask.density,
-        "level": ticket.level,
+        "density": ticket.mask.density * origin["density"],
+        "level": ticket.level + origin["level"],
         "granularity": record.get("granularity", "unknown"),
-        "structured": is_structured,
+        "structured": is_structured or "shrunk" in record,
         "num_weights": sum(parameter.numel() for parameter in parameters),
         "num_nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters),
-        "dense_weights": count_weights(ticket.config),
+        "dense_weights": origin["dense_weights"],
         "wer": scores,
         "corpus": record.get("corpus", "unknown"),
         "seed": record.get("seed"),

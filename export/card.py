@@ -1,9 +1,11 @@
 """The model card: a bundle's README.md, made from the ticket's record and from what the export measured."""
 
+import re
 import textwrap
 from collections import Counter
 
 from export.verify import summary
+from lottery_train.outcome import failure_note
 from runtime.features import ENCODER_FRAME_MS
 from runtime.table import Table
 
@@ -18,6 +20,13 @@ ENGINE_NOTE = (
     "In the ONNX files the pruned weights are zeros inside full-size matrices, which onnxruntime multiplies like any "
     "other number: it takes the time and the memory of the dense model. model.ticket leaves them out, and the ticket "
     "engine does not multiply them."
+)
+
+# What cards of version 0.1 say among the known limits.
+_OLD_LIMIT = "- It never says that it did not understand; the word confidences are softmax values, not calibrated.\n"
+_UNCALIBRATED = (
+    "Not calibrated: it answers to everything, and the word confidences are softmax values. `lottery-export calibrate` "
+    "mends that with dev sets of what it is for and what it is not for."
 )
 
 
@@ -62,6 +71,8 @@ def model_card(*, name, record, provenance, container, parity, engine, num_bytes
         ),
         "## Error rates",
         *_error_rates(record, chunk_ms=chunk_ms),
+        "## Confidence",
+        _text(_UNCALIBRATED),
         "## Sizes",
         *_sizes(provenance, engine=engine, num_bytes=num_bytes),
         "## Method",
@@ -76,6 +87,37 @@ def model_card(*, name, record, provenance, container, parity, engine, num_bytes
         _usage(name, files=num_bytes, chunk_ms=container.chunk_frames * ENCODER_FRAME_MS),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def with_confidence(card, figures):
+    """Return a card whose section on confidence tells the figures of a calibration; cards without one get it.
+
+    Args:
+        card: text of a model card.
+        figures: what calibrate_bundle returns.
+    """
+    card = card.replace(_OLD_LIMIT, "")
+    section = "\n\n".join(["## Confidence", *_confidence(figures)])
+    found = re.search(r"^## Confidence\n.*?(?=\n\n## |\n*\Z)", card, re.MULTILINE | re.DOTALL)
+    if found:
+        return card[: found.start()] + section + card[found.end() :]
+    place = re.search(r"^## ", card.partition("\n## ")[2], re.MULTILINE)
+    start = len(card) if place is None else card.index("\n## ") + len("\n## ") + place.start()
+    return f"{card[:start].rstrip()}\n\n{section}\n\n{card[start:]}".rstrip() + "\n"
+
+
+def _confidence(figures):
+    rows = [
+        [record["set"], record["num_utterances"], _percent(record.get("kept")), _percent(record.get("rejected"))]
+        for record in figures["sets"]
+    ]
+    note = (
+        f"Calibrated on the dev sets below and on nothing else. An utterance whose confidence is below "
+        f"{figures['min_confidence']:g} is rejected (`--min-confidence`, 0 switches it off): of the utterances that it "
+        f"is for {_percent(figures['kept'])} were kept, of the others {_percent(figures['rejected'])} rejected or "
+        "silent. A word's confidence is the probability that it is right, for speech of the first kind."
+    )
+    return [_text(note), _table(["dev set", "utterances", "kept", "rejected or silent"], rows)]
 
 
 def _text(text):
@@ -113,6 +155,8 @@ def _error_rates(record, *, chunk_ms):
         "95 % bootstrap over utterances. The int8 model was compared with the float32 one (below), not scored on these "
         "splits."
     )
+    if failure := failure_note(record):
+        note = f"**Do not use it: {failure}.** {note}"
     if measured_ms != chunk_ms:
         note += f" **This bundle runs at {chunk_ms} ms chunks, where the rates differ.**"
     return [_table(["split", "WER", "interval", "CER", "utterances", "words"], rows), _text(note)]
@@ -177,7 +221,6 @@ def _verification(parity):
 def _limits(*, container):
     limits = (
         "- It spells what it hears: no language model, no punctuation, no numbers as digits.\n"
-        "- It never says that it did not understand; the word confidences are softmax values, not calibrated.\n"
         f"- A word is known at the earliest {container.chunk_frames * ENCODER_FRAME_MS} ms after its chunk began.\n"
         "- One speaker at a time; overlapping speech and music come out as words."
     )

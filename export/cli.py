@@ -14,11 +14,20 @@ from runtime.signature import make_keys
 from runtime.table import Table
 
 _PRECISIONS = {"both": ("fp32", "int8"), "fp32": ("fp32",), "int8": ("int8",)}
+_CALIBRATE = "calibrate"
+_CALIBRATE_EXAMPLES = """\
+  lottery-export calibrate bundles/an4 --calibration an4/dev.jsonl \\
+      --negatives mini_librispeech/dev.jsonl noise/train.jsonl
+"""
 _EXAMPLES = """\
   lottery-export runs/an4/level_06 --structured --out bundles/an4     remove what the ticket masks: smaller, faster
   lottery-export runs/an4/level_06 --out bundles/an4_zeros            keep the zeros: for tickets without whole units
   lottery-export runs/an4/level_06 --structured --chunk-ms 320 --out bundles/an4_320
   lottery-export runs/an4/level_06 --structured --precision int8 --out bundles/an4_small
+  lottery-export runs/an4/level_06 --structured --out bundles/an4 --calibration an4/dev.jsonl \\
+      --negatives mini_librispeech/dev.jsonl noise/train.jsonl        also learns what to reject
+  lottery-export calibrate bundles/an4 --calibration an4/dev.jsonl --negatives mini_librispeech/dev.jsonl
+                                                                      the same for a bundle that is there
   lottery-export keygen me.key                                        a pair of keys: me.key signs, me.key.pub checks
   lottery-export runs/an4/level_06 --structured --sign me.key --out bundles/an4_signed
 """
@@ -42,12 +51,16 @@ def _make_keys(argv):
 
 
 def _main(argv):
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == [_CALIBRATE]:
+        return _calibrate(argv[1:])
     if argv[:1] == ["keygen"]:
         return _make_keys(argv[1:])
     arguments = _parse(argv)
     for module in ("torch", "onnx", "onnxscript", "torch_pruning"):
         require_extra(module, extra="export")
     from export.bundle import export_ticket
+    from lottery_train.outcome import failure_note
     from lottery_train.ticket import load_ticket
 
     if arguments.name is not None and not (
@@ -55,6 +68,16 @@ def _main(argv):
     ):
         raise ExportError(f"--name is {arguments.name!r}, expected 1 to {MAX_TEXT_CHARACTERS} printable characters")
     ticket = load_ticket(arguments.ticket)
+    if arguments.as_ticket:
+        from export.shrunk_ticket import write_shrunk_ticket
+
+        write_shrunk_ticket(ticket, arguments.out)
+        _progress(
+            f"{arguments.out}: train it on with lottery-train --tokens init --set train.init_from={arguments.out}"
+        )
+        return 0
+    if note := failure_note(ticket.record):
+        _progress(f"warning: {arguments.ticket}: {note}")
     result = export_ticket(
         ticket,
         arguments.out,
@@ -64,12 +87,74 @@ def _main(argv):
         precisions=_PRECISIONS[arguments.precision],
         num_bits=arguments.ticket_bits,
         target=arguments.target,
+        calibration=arguments.calibration,
+        negatives=arguments.negatives,
         can_overwrite=arguments.overwrite,
         sign=arguments.sign,
         progress=_progress,
     )
     _print_result(result, out=arguments.out)
     return 0
+
+
+def _calibrate(argv):
+    """Calibrate a bundle that is there."""
+    parser = create_parser(
+        f"lottery-export {_CALIBRATE}",
+        description="Calibrate the confidences of a bundle, and choose below which of them an utterance is rejected. "
+        "The bundle recognises the recordings as a user's; manifest.json and the model card keep what was found. Use "
+        "dev sets: a test set that was calibrated on tests nothing. Sign the bundle, if you do, afterwards.",
+        examples=_CALIBRATE_EXAMPLES,
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="directory that lottery-export wrote")
+    _add_calibration_options(parser, is_required=True)
+    arguments = parser.parse_args(argv)
+    for module in ("torch", "jiwer"):
+        require_extra(module, extra="export")
+    from export.calibrate import calibrate_bundle
+
+    figures = calibrate_bundle(
+        arguments.bundle, calibration=arguments.calibration, negatives=arguments.negatives, progress=_progress
+    )
+    _print_calibration(figures)
+    return 0
+
+
+def _add_calibration_options(parser, *, is_required=False):
+    group = parser.add_argument_group("calibration")
+    group.add_argument(
+        "--calibration",
+        nargs="+",
+        type=Path,
+        default=[],
+        required=is_required,
+        metavar="DEV.jsonl",
+        help="manifests of dev sets of what the recogniser is for",
+    )
+    group.add_argument(
+        "--negatives",
+        nargs="+",
+        type=Path,
+        default=[],
+        required=is_required,
+        metavar="OTHER.jsonl",
+        help="manifests of what it is not for: other words, other languages, noise (`text` may be absent or empty)",
+    )
+
+
+def _print_calibration(figures):
+    rows = tuple(
+        (
+            record["set"],
+            str(record["num_utterances"]),
+            *(f"{record[name]:.1%}" if name in record else "-" for name in ("kept", "rejected", "silent")),
+        )
+        for record in figures["sets"]
+    )
+    print(Table(header=("dev set", "utterances", "kept", "rejected or silent", "silent"), rows=rows).text() + "\n")
+    print(
+        f"min_confidence {figures['min_confidence']:g}: kept {figures['kept']:.1%}, rejected {figures['rejected']:.1%}"
+    )
 
 
 def _parse(argv):
@@ -87,6 +172,11 @@ def _parse(argv):
         "--structured",
         action="store_true",
         help="remove the attention heads, feed-forward neurons and convolution channels that the ticket masks",
+    )
+    parser.add_argument(
+        "--as-ticket",
+        action="store_true",
+        help="write the shrunk model as a ticket to be trained on, not as a bundle",
     )
     parser.add_argument(
         "--chunk-ms",
@@ -116,6 +206,7 @@ def _parse(argv):
         default=8,
         help="bits of a weight in an int8 model.ticket; 4 is smaller on disk, and less exact (default: %(default)s)",
     )
+    _add_calibration_options(parser)
     parser.add_argument(
         "--sign",
         metavar="KEY",
@@ -161,6 +252,9 @@ def _print_result(result, *, out):
         for stage, largest, mean, bound, agreement in summary(result.parity)
     )
     print(Table(header=("verified", "largest", "mean", "bound", "same best symbol"), rows=rows).text())
+    if (figures := told.get("calibration")) is not None:
+        print()
+        _print_calibration(figures)
     if (note := zeros_note(told, engine=result.manifest.engine)) is not None:
         print(f"\nnote: {note}")
 

@@ -29,7 +29,7 @@ _EXAMPLES = """\
 """
 # Flags for the settings people change most; every other one is reached with --set.
 _FLAGS = (
-    "data.corpus", "data.tokens", "data.noise",
+    "data.corpus", "data.tokens", "data.noise", "data.negatives",
     "train.epochs", "train.batch_s", "train.learning_rate", "train.seed", "train.precision",
     "search.rounds", "search.rate", "search.decay", "search.schedule", "search.granularity", "search.criterion",
     "search.scope", "search.method", "search.rewind", "search.rewind_steps", "search.level_epochs",

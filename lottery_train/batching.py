@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from lottery_train.augment import spec_augment
+from lottery_train.perturb import change_level, perturb
 from runtime.features import FEATURE_FRAMES_PER_S, PADDING_VALUE, num_chunks, padded_frames
-
-_NEPER_PER_DB = np.log(10) / 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +64,24 @@ class Batch:
         )
 
 
-def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, epoch, is_sorted=False, world_size=1):
+def epoch_batches(
+    dataset,
+    *,
+    batch_s,
+    join_probability,
+    max_utterance_s,
+    seed,
+    epoch,
+    is_sorted=False,
+    world_size=1,
+    negatives_share=1.0,
+):
     """Plan one epoch.
 
     Args:
         batch_s: padded seconds a batch.
+        negatives_share: share of the epoch's audio that utterances without text may take; another part of them is
+            drawn in every epoch.
         join_probability: chance that an utterance is joined with the next one drawn.
         is_sorted: shortest batches first instead of a random order.
     Returns:
@@ -77,7 +89,7 @@ def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, 
         batches is a multiple of `world_size`; process r takes every world_size-th from r.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(dataset))
+    order = _draw_utterances(dataset, rng=rng, negatives_share=negatives_share)
     variant = rng.integers(dataset.num_variants, size=len(dataset))
     lengths = np.array([dataset.num_frames(number) for number in range(dataset.num_variants)])
     joins = rng.random(len(dataset)) < join_probability
@@ -85,8 +97,11 @@ def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, 
     while place < len(order):
         parts = [order[place]]
         if joins[place] and place + 1 < len(order):
-            pair = sum(lengths[variant[u], u] for u in order[place : place + 2])
-            if pair <= max_utterance_s * FEATURE_FRAMES_PER_S:
+            both = order[place : place + 2]
+            pair = sum(lengths[variant[u], u] for u in both)
+            # Between the texts there is a word start, or a blank where the same piece ends one and begins the other.
+            fits = dataset.needed_frames[both].sum() + 1 <= num_chunks(int(pair), chunk_frames=1)
+            if fits and pair <= max_utterance_s * FEATURE_FRAMES_PER_S:
                 parts.append(order[place + 1])
         place += len(parts)
         examples.append(tuple((int(u), int(variant[u])) for u in parts))
@@ -97,6 +112,15 @@ def epoch_batches(dataset, *, batch_s, join_probability, max_utterance_s, seed, 
     order = np.arange(len(batches)) if is_sorted else rng.permutation(len(batches))
     # Every process needs as many batches as any other: the first ones come again.
     return [batches[i] for i in np.resize(order, -(-len(order) // world_size) * world_size)]
+
+
+def _draw_utterances(dataset, *, rng, negatives_share):
+    """Return the utterances of an epoch in random order: all with text, and as many without as their share allows."""
+    order = rng.permutation(len(dataset))
+    has_text = np.array([bool(text) for text in dataset.texts])[order]
+    frames = dataset.num_frames(0)[order]
+    allowed = frames[has_text].sum() * negatives_share / (1 - negatives_share) if negatives_share < 1 else np.inf
+    return order[has_text | (np.cumsum(np.where(has_text, 0, frames)) <= allowed)]
 
 
 def pack(examples, sizes, *, batch_s):
@@ -111,27 +135,44 @@ def pack(examples, sizes, *, batch_s):
     return batches
 
 
-def collate(dataset, examples, *, encode, chunk, encode_characters=None, rng=None, gain_db=0.0, has_spec_augment=False):
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What is done to the features of a training batch.
+
+    Args:
+        gain_range_db: [low, high] of the gain of every example.
+        perturb_probability: chance that an utterance is perturbed, see `lottery_train.perturb`.
+        has_spec_augment: whether bands and stretches are hidden.
+    """
+
+    gain_range_db: tuple[float, float] = (0.0, 0.0)
+    perturb_probability: float = 0.0
+    has_spec_augment: bool = False
+
+    def apply(self, parts, *, rng):
+        """Return the features of one example, float32 (T, F): its utterances (a list of such), one after the other."""
+        parts = [perturb(part, rng=rng) if rng.random() < self.perturb_probability else part for part in parts]
+        joined = change_level(np.concatenate(parts), gain_db=rng.uniform(*self.gain_range_db))
+        return spec_augment(joined, rng=rng, max_freq_bins=20, max_time_frames=25) if self.has_spec_augment else joined
+
+
+def collate(dataset, examples, *, encode, chunk, encode_characters=None, rng=None, augmentation=None):
     """Build a batch.
 
     Args:
         examples: tuples of (utterance, variant) pairs.
         encode: text -> symbol ids; joined utterances are spelled as one text.
         encode_characters: the same for the character loss, or None.
-        rng: numpy Generator of the augmentation; None for evaluation.
+        rng: numpy Generator of the augmentation.
+        augmentation: Augmentation; None for evaluation.
     Returns:
         Batch.
     """
     frames, texts = [], []
     for example in examples:
         parts = [dataset.frames(utterance, variant=variant) for utterance, variant in example]
-        joined = np.concatenate(parts)
-        if rng is not None and gain_db:
-            joined = np.maximum(joined + np.float32(rng.uniform(-gain_db, gain_db) * _NEPER_PER_DB), PADDING_VALUE)
-        if has_spec_augment:
-            joined = spec_augment(joined, rng=rng, max_freq_bins=20, max_time_frames=25)
-        frames.append(joined)
-        texts.append(" ".join(dataset.texts[utterance] for utterance, _ in example))
+        frames.append(augmentation.apply(parts, rng=rng) if augmentation else np.concatenate(parts))
+        texts.append(" ".join(filter(None, (dataset.texts[utterance] for utterance, _ in example))))
     chunks = [num_chunks(len(part), chunk_frames=chunk) for part in frames]
     padded = np.full(
         (len(frames), padded_frames(max(chunks), chunk_frames=chunk), frames[0].shape[1]), PADDING_VALUE, np.float32

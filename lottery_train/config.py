@@ -29,11 +29,17 @@ class DataConfig(Settings):
     Args:
         corpus: name of the corpus: embedded, one that `lottery-train import` knows, or a folder of manifests
             below --data-dir; a mix is names joined by +, an4*2+fsdd takes an4 twice.
-        tokens: char, or bpe:N or unigram:N for N sentencepiece units.
+        tokens: char; bpe:N or unigram:N for N sentencepiece units; init to go on with the whole model of the ticket in
+            train.init_from, its tokens, output layer and feature statistics included.
         speeds: speed factors; each gives one cached copy of the training audio.
         noise: manifest of noise recordings, or null.
         noise_snrs_db: signal-to-noise ratios to draw from, dB.
         num_noise_copies: noisy copies beside the clean one, for each speed.
+        num_room_copies: copies with the reverberation of a drawn room, for each speed; with noise as well where there
+            is noise.
+        negatives: speech and sounds that the recogniser must not answer to: manifests (*.jsonl) or names of corpora,
+            separated by commas, such as negatives (synthetic, made on the spot). Texts in them are ignored.
+        negatives_share: negatives as a share of the audio of every epoch, at most.
         max_utterance_s: longer training utterances are skipped and counted.
     """
 
@@ -45,17 +51,22 @@ class DataConfig(Settings):
     noise: str | None = None
     noise_snrs_db: tuple[float, ...] = (20.0, 10.0, 5.0)
     num_noise_copies: int = 1
+    num_room_copies: int = 0
+    negatives: str | None = None
+    negatives_share: float = 0.3
     max_utterance_s: float = 25.0
 
     def __post_init__(self):
         self.check_types()
         self.require("corpus", self.corpus, "the name of a corpus")
-        is_known = re.fullmatch(r"char|(bpe|unigram):[1-9]\d{0,4}", self.tokens)
-        self.require("tokens", is_known, "char, bpe:N or unigram:N")
+        is_known = re.fullmatch(r"char|init|(bpe|unigram):[1-9]\d{0,4}", self.tokens)
+        self.require("tokens", is_known, "char, bpe:N, unigram:N or init")
         is_in_range = all(0.5 <= speed <= 2 for speed in self.speeds)
         self.require("speeds", self.speeds and is_in_range, "one or more numbers from 0.5 to 2")
         self.require("noise_snrs_db", self.noise_snrs_db, "one or more numbers")
         self.require("num_noise_copies", self.num_noise_copies >= 1, "at least 1")
+        self.require("num_room_copies", self.num_room_copies >= 0, "at least 0")
+        self.require("negatives_share", 0 < self.negatives_share < 1, "more than 0 and less than 1")
         self.require("max_utterance_s", self.max_utterance_s > 0, "more than 0")
 
 
@@ -94,9 +105,12 @@ class TrainConfig(Settings):
         eval_chunk_frames: chunk length of every evaluation and of the export: 16 is 640 ms.
         join_probability: chance that an utterance is joined with another into one training example.
         character_weight: share of the character loss (CTC) half-way up the model, see `lottery_train.objective`.
-        gain_db: loudness is varied by up to this much, either way.
+        gain_range_db: [low, high] of a random gain on every training example: recognition must not depend on level.
+        perturb_probability: chance that a training utterance gets another tempo, vocal tract and channel, see
+            `lottery_train.perturb`.
         augmentation_loss: [high, low]: SpecAugment and joining ramp in as the best epoch's loss falls from high to
             low; from the start they keep CTC on its blank plateau for dozens of epochs.
+        spec_augment_probability: chance that SpecAugment hides parts of a batch, once it is ramped in.
         average_best: checkpoints averaged at the end, the best by dev WER.
         num_evaluations: dev evaluations, spread over the second half of the training.
         init_from: ticket directory whose weights the dense training starts from, where shapes agree; null draws all.
@@ -119,8 +133,10 @@ class TrainConfig(Settings):
     eval_chunk_frames: int = 16
     join_probability: float = 0.3
     character_weight: float = 0.3
-    gain_db: float = 6.0
+    gain_range_db: tuple[float, float] = (-40.0, 20.0)
+    perturb_probability: float = 0.0
     augmentation_loss: tuple[float, float] = (1.2, 0.6)
+    spec_augment_probability: float = 1.0
     average_best: int = 5
     num_evaluations: int = 10
     init_from: str | None = None
@@ -141,10 +157,14 @@ class TrainConfig(Settings):
             self.require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("batch_s", "learning_rate", "max_gradient_norm"):
             self.require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("warmup_epochs", "weight_decay", "sorted_epochs", "gain_db"):
+        for name in ("warmup_epochs", "weight_decay", "sorted_epochs"):
             self.require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("join_probability", "character_weight"):
             self.require(name, 0 <= getattr(self, name) < 1, "at least 0 and less than 1")
+        for name in ("perturb_probability", "spec_augment_probability"):
+            self.require(name, 0 <= getattr(self, name) <= 1, "0 to 1")
+        low, high = self.gain_range_db
+        self.require("gain_range_db", -60 <= low <= high <= 60, "[low, high] within -60 to 60")
         is_positive = self.chunk_frames and min(self.chunk_frames) >= 1
         self.require("chunk_frames", is_positive, "one or more integers of at least 1")
         high, low = self.augmentation_loss
@@ -282,6 +302,10 @@ class RunConfig:
     model: Settings = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+
+    def __post_init__(self):
+        has_source = self.train.init_from is not None or self.data.tokens != "init"
+        self.data.require("tokens", has_source, "another value without train.init_from, the ticket to go on with")
 
     def to_json(self):
         """Return plain dicts and lists."""

@@ -5,6 +5,7 @@ The cache holds one copy of the audio for each variant (speed, noise); an epoch 
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass, replace
 
@@ -13,20 +14,29 @@ from tqdm import tqdm
 
 from lottery_train.augment import add_noise, speed
 from lottery_train.corpora import cache_dir, draw_noise, load_audio, load_noise, read_manifest
+from lottery_train.corpora.room import reverberate
 from lottery_train.errors import CorpusError
+from lottery_train.feature_cache import DATA_NAME, FeatureWriter, open_index
 from runtime.features import HOP_SAMPLES, NUM_MELS, fbank
-from runtime.files import atomic_directory, read_json, write_json
+from runtime.files import atomic_directory
 
 # Raised whenever the arithmetic of the features or of the augmentation changes: old caches are then left alone.
-CACHE_VERSION = 2
+CACHE_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One copy of the audio: played at `speed`, with noise number `noise_copy` at a drawn SNR (0: clean)."""
+    """One copy of the audio.
+
+    Args:
+        speed: factor it is played at.
+        noise_copy: number of the noise at a drawn SNR (0: clean).
+        room_copy: number of the drawn room (0: none).
+    """
 
     speed: float = 1.0
     noise_copy: int = 0
+    room_copy: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +60,11 @@ class Recipe:
     @classmethod
     def for_training(cls, data, *, seed):
         """Return the recipe that a `DataConfig` asks for."""
-        copies = range(data.num_noise_copies + 1) if data.noise else range(1)
-        variants = tuple(Variant(speed=speed, noise_copy=copy) for speed in data.speeds for copy in copies)
+        noises = range(data.num_noise_copies + 1) if data.noise else range(1)
+        copies = [{"noise_copy": number} for number in noises]
+        rooms = range(1, data.num_room_copies + 1)
+        copies += [{"room_copy": number, "noise_copy": number if data.noise else 0} for number in rooms]
+        variants = tuple(Variant(speed=speed, **copy) for speed in data.speeds for copy in copies)
         return cls(variants=variants, noise=data.noise, noise_snrs_db=data.noise_snrs_db, seed=seed, dtype="float16")
 
 
@@ -61,14 +74,18 @@ class Dataset:
     Args:
         features: (all frames, 80) of the recipe's dtype, every variant of every utterance.
         starts, lengths: int64 (variants, utterances): first row and number of rows of each.
-        texts: one for each utterance.
+        texts, origins: one for each utterance: its transcript, and where it stands (`manifest:line`).
         skipped: what could not be used, as "file:line: reason".
         fingerprint: identity of the data, see `fingerprint`.
+        needed_frames: int64 (utterances,): encoder frames that each text needs, see `lottery_train.alignment`; None
+            where nobody asked.
     """
 
-    def __init__(self, *, features, starts, lengths, texts, skipped, fingerprint):
+    def __init__(self, *, features, starts, lengths, texts, origins, skipped, fingerprint, needed_frames=None):
         self.features, self.starts, self.lengths = features, starts, lengths
-        self.texts, self.skipped, self.fingerprint = texts, skipped, fingerprint
+        self.texts, self.origins = texts, origins
+        self.skipped, self.fingerprint = skipped, fingerprint
+        self.needed_frames = np.zeros(len(texts), np.int64) if needed_frames is None else needed_frames
 
     def __len__(self):
         return len(self.texts)
@@ -98,12 +115,13 @@ class Dataset:
 
 
 def load_dataset(utterances, *, recipe=None, skipped=(), name="audio"):
-    """Compute, or find in the cache, the features of a split.
+    """Compute, or find in the cache, the features of a split; a cache that is damaged is computed again.
 
     Args:
         utterances: sequence of `corpora.Utterance`.
         recipe: Recipe; None for the recordings as they are.
-        skipped: skipped manifest lines so far; recordings that cannot be read are added.
+        skipped: skipped manifest lines so far; recordings that cannot be read, are not as long as their manifest says,
+            or have no finite features are added.
         name: what the progress bar calls it.
     Returns:
         Dataset.
@@ -112,17 +130,23 @@ def load_dataset(utterances, *, recipe=None, skipped=(), name="audio"):
     """
     recipe = recipe or Recipe()
     folder = cache_dir() / "features" / _cache_key(utterances, recipe)
-    if not (folder / "index.json").exists():
+    check = {"dtype": recipe.dtype, "num_utterances": len(utterances), "name": name}
+    index = open_index(folder, **check)
+    if index is None:
         noises = load_noise(recipe.noise) if recipe.noise else ()
         with atomic_directory(folder) as partial:
             _build(partial, utterances, recipe=recipe, noises=noises, name=name)
-    index = read_json(folder / "index.json")
+        index = open_index(folder, **check)
+        if index is None:
+            raise CorpusError(f"{folder}: the features are not what was just written", hint="check the disk")
     return Dataset(
-        features=np.memmap(folder / "features.bin", dtype=recipe.dtype, mode="r").reshape(-1, NUM_MELS),
+        features=np.memmap(folder / DATA_NAME, dtype=recipe.dtype, mode="r").reshape(-1, NUM_MELS),
         starts=np.array(index["starts"], np.int64).T,
         lengths=np.array(index["lengths"], np.int64).T,
         texts=[utterances[number].text for number in index["utterances"]],
-        skipped=[*map(str, skipped), *index["skipped"]],
+        origins=[utterances[number].origin for number in index["utterances"]],
+        # The origin is today's: lines of a manifest move while the cache stays.
+        skipped=[*map(str, skipped), *(f"{utterances[place].origin}: {reason}" for place, reason in index["skipped"])],
         fingerprint=fingerprint(utterances),
     )
 
@@ -131,8 +155,9 @@ def fingerprint(utterances):
     """Return a SHA-256 over names, sizes, places and texts: the identity of data wherever it lies."""
     digest = hashlib.sha256()
     for utterance in utterances:
-        name, size = utterance.audio_path.name, utterance.audio_path.stat().st_size
-        digest.update(f"{name}\t{size}\t{utterance.offset_s}\t{utterance.duration_s}\t{utterance.text}\n".encode())
+        size = utterance.audio_path.stat().st_size
+        digest.update(os.fsencode(utterance.audio_path.name))
+        digest.update(f"\t{size}\t{utterance.offset_s}\t{utterance.duration_s}\t{utterance.text}\n".encode())
     return digest.hexdigest()
 
 
@@ -150,43 +175,52 @@ def _cache_key(utterances, recipe):
 
 
 def _build(folder, utterances, *, recipe, noises, name):
-    index = {"utterances": [], "starts": [], "lengths": [], "skipped": []}
     bar = tqdm(
         utterances, desc=f"features {name}", unit="utt", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False
     )
-    with open(folder / "features.bin", "wb") as file:
+    with open(folder / DATA_NAME, "wb") as file:
+        writer = FeatureWriter(file, dtype=recipe.dtype)
         for place, utterance in enumerate(bar):
             try:
-                samples = _load(utterance)
+                writer.add(place, _variants(_load(utterance), place=place, recipe=recipe, noises=noises))
             except CorpusError as error:
-                index["skipped"].append(str(error))
-                continue
-            starts, lengths = [], []
-            for number, variant in enumerate(recipe.variants):
-                rng = np.random.default_rng([recipe.seed, place, number])
-                frames = fbank(_render(samples, variant=variant, recipe=recipe, noises=noises, rng=rng))
-                starts.append(file.tell() // (NUM_MELS * np.dtype(recipe.dtype).itemsize))
-                lengths.append(len(frames))
-                file.write(frames.astype(recipe.dtype).tobytes())
-            index["utterances"].append(place)
-            index["starts"].append(starts)
-            index["lengths"].append(lengths)
-    if not index["utterances"]:
-        first = index["skipped"][0] if index["skipped"] else "the list is empty"
-        raise CorpusError(f"{name}: none of {len(utterances)} recordings can be used; the first: {first}")
-    write_json(folder / "index.json", index)
+                writer.skip(place, str(error).removeprefix(f"{utterance.origin}: "))
+    if not writer.index["utterances"]:
+        first = [f"; the first: {utterances[place].origin}: {reason}" for place, reason in writer.index["skipped"][:1]]
+        raise CorpusError(f"{name}: none of {len(utterances)} recordings can be used{''.join(first)}")
+    writer.write_index(folder)
 
 
 def _load(utterance):
     samples = load_audio(utterance)
     if len(samples) < HOP_SAMPLES:
-        raise CorpusError(f"{utterance.origin}: {utterance.audio_path} holds {len(samples)} samples, less than a frame")
+        raise CorpusError(f"{utterance.audio_path} holds {len(samples)} samples, less than a frame")
     return samples
+
+
+def _variants(samples, *, place, recipe, noises):
+    """Return the features of every variant of a recording: list of float32 (T, 80).
+
+    Raises:
+        CorpusError: they are not finite numbers.
+    """
+    variants = []
+    for number, variant in enumerate(recipe.variants):
+        rng = np.random.default_rng([recipe.seed, place, number])
+        with np.errstate(over="ignore", invalid="ignore"):
+            frames = fbank(_render(samples, variant=variant, recipe=recipe, noises=noises, rng=rng))
+        if not np.isfinite(frames.astype(recipe.dtype)).all():
+            peak = np.abs(samples).max()
+            raise CorpusError(f"the features are not finite: samples reach {peak:g}, expected at most 1")
+        variants.append(frames)
+    return variants
 
 
 def _render(samples, *, variant, recipe, noises, rng):
     if variant.speed != 1.0:
         samples = speed(samples, factor=variant.speed)
+    if variant.room_copy:
+        samples = reverberate(samples, rng=rng)
     if variant.noise_copy:
         noise = draw_noise(noises, rng=rng)
         samples = add_noise(samples, noise=noise, snr_db=float(rng.choice(recipe.noise_snrs_db)), rng=rng)

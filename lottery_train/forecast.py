@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass, replace
 
 from lottery_train.errors import ConfigError
-from lottery_train.models.build import build_model, dense_config
+from lottery_train.models.build import build_model
 from lottery_train.pruning import Constant, Mask, make_criterion, make_granularity, make_schedule, prunable_names, prune
 from lottery_train.pruning.schedule import MAX_LEVELS
-from lottery_train.start import first_mask
+from lottery_train.start import first_config, first_mask
 
 # The rate of a round that takes everything that can be removed; a schedule's rate is less than 1.
 _ALL = 1 - 2**-40
@@ -77,7 +77,7 @@ class _Plan:
 
 def _plan(config, *, vocab_size):
     search = config.search
-    model = build_model(dense_config(config.model, vocab_size=vocab_size), seed=config.train.seed)
+    model = build_model(first_config(config, vocab_size=vocab_size), seed=config.train.seed)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     names = prunable_names(model, scope=search.scope)
     granularity = make_granularity(search.granularity, groups=model.unit_groups(), **search.unit_options())

@@ -43,16 +43,27 @@ class Objective(nn.Module):
             characters_BTV = self.character_head(hidden_BTD)
             taught = self.distillation and self.distillation.outputs(batch)
         losses_B = self.model.losses(outputs, batch)
-        loss = (losses_B / batch.targets.lengths.clamp_min(1)).mean()
-        characters = F.ctc_loss(
+        loss = _mean_per_symbol(losses_B, batch.targets, batch.input_lengths)
+        characters_B = F.ctc_loss(
             F.log_softmax(characters_BTV.float(), -1).transpose(0, 1),
             batch.characters.ids_BU,
             batch.input_lengths,
             batch.characters.lengths,
+            reduction="none",
             zero_infinity=True,
         )
+        characters = _mean_per_symbol(characters_B, batch.characters, batch.input_lengths)
         loss = (1 - self.character_weight) * loss + self.character_weight * characters
         if self.distillation is not None:
             share = self.distillation.share
             loss = (1 - share) * loss + share * self.distillation.loss(self.model, outputs, taught, batch)
         return loss, characters.detach()
+
+
+def _mean_per_symbol(losses_B, targets, input_lengths):
+    """Return the mean over a batch of the loss per symbol; silence counts a symbol every 8 frames (320 ms).
+
+    A loss of silence, not divided, would outweigh dozens of spoken examples.
+    """
+    symbols_B = torch.where(targets.lengths > 0, targets.lengths, input_lengths / 8)
+    return (losses_B / symbols_B).mean()

@@ -69,7 +69,7 @@ def paper():
 
 
 def shipped():
-    """The recogniser that the runtime brings along: letters, digits, numbers and commands, from every suitable pack."""
+    """The bundled recogniser, first stage: letters, digits, numbers and commands, from every suitable pack."""
     return RunConfig(
         data=DataConfig(
             corpus="an4*2+fsdd+coffee_commands+asterisk_en+embedded",
@@ -84,6 +84,41 @@ def shipped():
     )
 
 
+def shipped_robust():
+    """The bundled recogniser, second stage: at any level, in noise and rooms, silent where it is not meant.
+
+    Goes on with a ticket of the first stage (docs/shipped.md): --set train.init_from=TICKET.
+    """
+    return RunConfig(
+        data=DataConfig(
+            corpus="an4*2+fsdd+coffee_commands+embedded+flite",
+            tokens="unigram:200",
+            speeds=(1.0,),
+            num_room_copies=1,
+            noise_snrs_db=(25.0, 20.0, 15.0, 10.0, 5.0),
+            negatives="mini_librispeech,negatives",
+            negatives_share=0.33,
+            max_utterance_s=17.0,
+        ),
+        train=TrainConfig(
+            epochs=17,
+            batch_s=32.0,
+            learning_rate=9e-4,
+            warmup_epochs=0.3,
+            sorted_epochs=0,
+            chunk_frames=(16,),
+            character_weight=0.15,
+            gain_range_db=(-45.0, 20.0),
+            perturb_probability=0.5,
+            augmentation_loss=(9.0, 8.0),
+            spec_augment_probability=0.1,
+            average_best=4,
+            num_evaluations=5,
+        ),
+        search=SearchConfig(rounds=0, granularity="unit", balances_kinds=True, rewind="learning-rate"),
+    )
+
+
 PRESETS = {
     "an4": an4,
     "an4-cnn-lstm": an4_cnn_lstm,
@@ -93,6 +128,7 @@ PRESETS = {
     "mini_librispeech": mini_librispeech,
     "paper": paper,
     "shipped": shipped,
+    "shipped-robust": shipped_robust,
 }
 
 

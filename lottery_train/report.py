@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lottery_train.cost import trained_epochs, training_costs
 from lottery_train.metrics import read_metrics
+from lottery_train.outcome import failure_note
 from lottery_train.ticket_record import read_record
 from runtime.files import write_atomic
 from runtime.foreign import escape
@@ -119,10 +120,12 @@ def write_report(out, *, more_sections=()):
         its path.
     """
     levels, controls = read_records(out)
+    noted = ((record, failure_note(record)) for record in levels + controls)
+    failures = [f"Level {record['level']}, {record['name']}: {note}." for record, note in noted if note]
     sections = [
         Section(
             heading="Word error rate",
-            text=_METHOD,
+            text=" ".join([_METHOD, *failures]),
             figure=wer_figure(levels, controls),
             table=size_table(levels + controls),
         ),

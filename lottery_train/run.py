@@ -8,9 +8,9 @@ from lottery_train.config import RunConfig
 from lottery_train.distributed import Process
 from lottery_train.errors import ConfigError, TicketError
 from lottery_train.metrics import Metrics
-from lottery_train.models.build import dense_config
 from lottery_train.pruning import make_criterion, make_granularity, make_schedule, prunable_names
 from lottery_train.speech import Speech, prepare_speech
+from lottery_train.start import first_config
 from lottery_train.ticket import is_ticket, level_place, load_ticket
 from runtime.files import atomic_directory, read_json, write_atomic, write_json
 
@@ -44,7 +44,7 @@ class Run:
 
     def dense_config(self):
         """Return the config of level 0."""
-        return dense_config(self.config.model, vocab_size=len(self.speech.tokenizer))
+        return first_config(self.config, vocab_size=len(self.speech.tokenizer))
 
     def pruning(self, model, *, criterion=None):
         """Return (criterion, granularity, schedule) of this run for a model."""
@@ -89,7 +89,7 @@ def open_run(out, *, config, data_dir=None, process):
         CorpusError: no such corpus, or nothing in it can be used.
     """
     settle_config(out, config=config, process=process)
-    prepare = {"out": out, "seed": config.train.seed, "data_dir": data_dir}
+    prepare = {"out": out, "seed": config.train.seed, "data_dir": data_dir, "init_from": config.train.init_from}
     # The first process downloads and computes; the others then find everything in place.
     speech = prepare_speech(config.data, is_first=True, **prepare) if process.is_first else None
     process.barrier()

@@ -5,11 +5,14 @@ import shutil
 from pathlib import Path
 
 from lottery_train.errors import ConfigError
-from runtime.files import explain_os_errors
+from lottery_train.lock import NAME as LOCK_NAME
+from runtime.files import PARTIAL, explain_os_errors
 
 _MARK = "config.json"
 _NAMES = re.compile(
-    r"(tokens\.txt|bpe\.model|metrics\.jsonl|rewind\.safetensors|report\.html|tensorboard|controls|level_\d{2,}(\.work)?)"
+    r"tokens\.txt|bpe\.model|skipped\.txt|metrics\.jsonl|rewind\.safetensors|report\.html|tensorboard|controls|"
+    # The last: what a killed training had not finished.
+    rf"level_\d{{2,}}(\.work)?|\.level_\d{{2,}}\.\w{{8}}{re.escape(PARTIAL)}(\.old)?"
 )
 
 
@@ -31,7 +34,7 @@ def clear_run(out, *, sources=()):
         if source is not None and Path(source).resolve().is_relative_to(out.resolve()):
             raise ConfigError(f"{source}: lies in the run that --no-resume would remove", hint="choose another --out")
     with explain_os_errors(out):
-        found = sorted(out.iterdir()) if out.is_dir() else []
+        found = sorted(path for path in out.iterdir() if path.name != LOCK_NAME) if out.is_dir() else []
         if not found:
             return
         if not (out / _MARK).is_file():

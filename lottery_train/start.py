@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lottery_train.errors import ConfigError
+from lottery_train.models.build import dense_config
 from lottery_train.models.registry import load_backbone
 from lottery_train.ticket import Ticket, load_ticket
 
@@ -30,6 +31,34 @@ def first_start(run):
     """Return where the dense training starts: from drawn weights, or from another corpus's ticket."""
     source = run.config.train.init_from
     return Start(pretrained=load_ticket(source) if source else None)
+
+
+def ticket_tokens(folder):
+    """Return what `build_tokens` gave the run of a ticket.
+
+    Raises:
+        TicketError: the ticket cannot be read.
+        ConfigError: its tokens are sentencepiece units, and the model that cuts text into them is not there.
+    """
+    tokenizer, path = load_ticket(folder).tokenizer, Path(folder).parent / "bpe.model"
+    if path.exists():
+        return tokenizer, path.read_bytes()
+    if any(len(symbol) > 1 for symbol in tokenizer.symbols[1:]):
+        raise ConfigError(
+            f"{path}: missing, and the tokens of {folder} are sentencepiece units",
+            hint="keep a ticket in its run directory, or choose other tokens (--tokens)",
+        )
+    return tokenizer, None
+
+
+def first_config(config, *, vocab_size):
+    """Return the config of level 0: what the model settings ask for, or the ticket's own where tokens=init goes on.
+
+    A shrunk ticket has widths of its own in every block, which no setting could name.
+    """
+    if config.data.tokens == "init":
+        return load_ticket(config.train.init_from).config
+    return dense_config(config.model, vocab_size=vocab_size)
 
 
 def first_mask(config, model, *, dense_mask):
@@ -79,6 +108,12 @@ def transferred_mask(ticket, dense_mask, *, token_prefixes):
             )
         mask[name] = keep
     return mask
+
+
+def continue_ticket(model, ticket):
+    """Load a whole ticket, output layer and feature statistics included, into the model of its `first_config`."""
+    model.load_state_dict(ticket.weights)
+    print(f"all tensors start from {ticket.folder}", file=sys.stderr)
 
 
 def adopt_weights(model, ticket):

@@ -5,27 +5,37 @@ from pathlib import Path
 
 from lottery_train.errors import ConfigError
 from runtime.errors import require_extra
+from runtime.files import read_json
 from runtime.tokenizer import BLANK, Tokenizer
 
 # Blank, word start and 26 letters: what an English corpus has, give or take an apostrophe.
 _NOMINAL_CHARACTERS = 28
+_MODEL_HINT = "restore both files, or start over with --no-resume"
 
 
-def vocabulary_size(spec, *, out=None):
+def vocabulary_size(spec, *, out=None, init_from=None):
     """Return how many tokens a run has or will have, for a forecast made before its corpus is read.
 
     Args:
         spec: as for `build_tokens`.
         out: run directory; its tokens.txt, where it is there, is counted. None: there is no run yet.
+        init_from: ticket whose tokens are counted where `spec` is init.
     Returns:
         (size, text): text says where the size comes from.
     Raises:
         BundleError: tokens.txt cannot be read.
+        ConfigError: the ticket names no tokens.
     """
     path = Path(out or ".") / "tokens.txt"
     if out is not None and path.exists():
         size = len(Tokenizer.load(path))
         return size, f"{size} tokens in {path}"
+    if spec == "init":
+        record = read_json(Path(init_from) / "ticket.json")
+        tokens = record.get("tokens") if isinstance(record, dict) else None
+        if not isinstance(tokens, list):
+            raise ConfigError(f"{init_from}: its ticket.json names no tokens", hint="name a level of a run")
+        return len(tokens), f"{len(tokens)} tokens of {init_from}"
     if spec == "char":
         return _NOMINAL_CHARACTERS, f"{_NOMINAL_CHARACTERS} tokens, a nominal number: the corpus decides"
     kind, _, number = spec.partition(":")
@@ -76,11 +86,21 @@ def build_tokens(texts, *, spec):
 
 
 def encoder(tokenizer, model):
-    """Return the function text -> symbol ids of what `build_tokens` gave."""
+    """Return the function text -> symbol ids of what `build_tokens` gave.
+
+    Raises:
+        ConfigError: the model is damaged, or spells other tokens.
+    """
     if model is None:
         return tokenizer.encode
     sentencepiece = require_extra("sentencepiece", extra="train")
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+        raise ConfigError("bpe.model is no sentencepiece model", hint=_MODEL_HINT) from error
+    pieces = tuple(processor.id_to_piece(index) for index in range(processor.get_piece_size()))
+    if pieces != tokenizer.symbols:
+        raise ConfigError("bpe.model spells other tokens than tokens.txt", hint=_MODEL_HINT)
     return lambda text: processor.encode(_spaced(text))
 
 

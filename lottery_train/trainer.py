@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from lottery_train.batching import collate, epoch_batches
+from lottery_train.batching import Augmentation, collate, epoch_batches
 from lottery_train.checkpoint import average_weights, load_checkpoint, save_checkpoint
 from lottery_train.distributed import has_fast_bfloat16
 from lottery_train.errors import ConfigError
@@ -163,6 +163,7 @@ class Trainer:
             epoch=position.epoch,
             is_sorted=position.epoch < config.sorted_epochs,
             world_size=self.process.world_size,
+            negatives_share=self.speech.negatives_share,
         )
         mine = batches[self.process.rank :: self.process.world_size]
         position.num_batches = len(mine)
@@ -206,10 +207,10 @@ class Trainer:
 
     def _finish_epoch(self, audio_s_per_s):
         position = self.position
-        num_steps = max(position.num_steps, 1)
-        loss = position.loss_sum / num_steps
-        if position.num_steps:
-            position.best_loss = min(position.best_loss, position.character_loss_sum / num_steps)
+        if not position.num_steps:
+            raise self._not_finite(f"in all {position.batch} steps of epoch {position.epoch + 1}")
+        loss = position.loss_sum / position.num_steps
+        position.best_loss = min(position.best_loss, position.character_loss_sum / position.num_steps)
         values = {"epoch": position.epoch + 1, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
         if position.num_skipped:
             values["skipped_steps"] = position.num_skipped
@@ -262,8 +263,11 @@ class Trainer:
             encode_characters=self.speech.characters.encode,
             chunk=chunk,
             rng=rng,
-            gain_db=config.gain_db,
-            has_spec_augment=bool(rng.random() < self._augmentation_share()),
+            augmentation=Augmentation(
+                gain_range_db=config.gain_range_db,
+                perturb_probability=config.perturb_probability,
+                has_spec_augment=bool(rng.random() < self._augmentation_share() * config.spec_augment_probability),
+            ),
         ).to(self.process.device)
         loss, character_loss = self._forward(batch, autocast_dtype=self._autocast_dtype)
         self.optimizer.zero_grad(set_to_none=True)
@@ -278,11 +282,14 @@ class Trainer:
         else:
             position.num_bad += 1
             if position.num_bad > _MAX_SKIPPED_STEPS:
-                raise ConfigError(
-                    f"{self.label}: the gradient was not finite for {position.num_bad} steps in a row",
-                    hint="lower the learning rate, or train with precision float32",
-                )
+                raise self._not_finite(f"in the last {position.num_bad} steps")
         return float(loss.detach()), float(character_loss), batch.audio_s
+
+    def _not_finite(self, when):
+        return ConfigError(
+            f"{self.label}: the gradient was not finite {when}",
+            hint="lower the learning rate, or train with precision float32",
+        )
 
     def _augmentation_share(self):
         high, low = self.config.augmentation_loss

@@ -1,12 +1,16 @@
 """lottery-bench: how long bundles take, side by side, across sparsity levels."""
 
 import argparse
+import contextlib
 import shlex
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from tqdm import tqdm
 
+from runtime.audio import STDIN
 from runtime.command import run_command
 from runtime.comparison import (
     add_ratios,
@@ -32,7 +36,7 @@ from runtime.measurement import (
     measure_paced,
     require_chunks,
 )
-from runtime.options import add_trust_options, create_parser, positive_int
+from runtime.options import add_trust_options, create_parser, parse_intermixed, positive_int
 from runtime.plots import EXTRA, Section, html_report, line_figure, save_png
 from runtime.session import BACKENDS, choose_model, complaint_about_backend, say_once
 from runtime.shipped import shipped_bundle
@@ -59,17 +63,38 @@ def _main(argv):
     # What would fail after minutes of measuring fails now.
     if arguments.plot or arguments.html:
         require_extra("matplotlib", extra=EXTRA)
-    outputs = [arguments.json, arguments.device_report, arguments.plot, arguments.html]
-    outputs = [path for path in outputs if path]
-    for path in outputs:
+    for path in _outputs(arguments):
         require_writable(path)
+    with _readable_again(arguments.audio) as audio:
+        return _bench(arguments, argv=argv, audio=audio)
+
+
+def _outputs(arguments):
+    paths = (arguments.json, arguments.device_report, arguments.plot, arguments.html)
+    return [path for path in paths if path]
+
+
+@contextlib.contextmanager
+def _readable_again(audio):
+    """Yield the path of a clip that every measuring process can read: what comes through a pipe is copied."""
+    if audio is None or not (audio == STDIN or audio.startswith("/dev/") or Path(audio).is_fifo()):
+        yield audio
+        return
+    with tempfile.TemporaryDirectory(prefix="lottery-bench.") as folder:
+        copy = Path(folder, "audio")
+        with sys.stdin.buffer if audio == STDIN else open(audio, "rb") as pipe, open(copy, "wb") as file:
+            shutil.copyfileobj(pipe, file)
+        yield str(copy)
+
+
+def _bench(arguments, *, argv, audio):
     conditions = Conditions(
         threads=arguments.threads,
-        audio=arguments.audio,
+        audio=audio,
         require_signature=arguments.require_signature,
         allow_any_operators=arguments.allow_any_operators,
     )
-    samples = load_clip(arguments.audio)
+    samples = load_clip(audio)
     rows = find_rows(
         arguments.bundles or [shipped_bundle()],
         precisions=arguments.precision,
@@ -108,7 +133,7 @@ def _main(argv):
         save_png(latency_figure(rows), arguments.plot)
     if arguments.html:
         write_atomic(arguments.html, result_html(result))
-    for path in outputs:
+    for path in _outputs(arguments):
         print(f"wrote {path}", file=sys.stderr)
     return 0
 
@@ -155,7 +180,11 @@ def _parse(argv):
         help="auto measures each bundle with onnxruntime and, where it has a model.ticket, with the "
         "ticket engine (default)",
     )
-    parser.add_argument("--audio", metavar="FILE", help="clip to recognise (default: a built-in speech-like signal)")
+    parser.add_argument(
+        "--audio",
+        metavar="FILE",
+        help="clip to recognise, - for standard input (default: a built-in speech-like signal)",
+    )
     parser.add_argument(
         "--paced",
         action="store_true",
@@ -171,7 +200,7 @@ def _parse(argv):
     parser.add_argument("--html", metavar="FILE", help="write a self-contained page with tables and plot")
     add_trust_options(parser)
     # Bundles may stand before and after options: bench.pyz adds those inside it to those that are given.
-    return parser.parse_intermixed_args(argv)
+    return parse_intermixed(parser, argv, name="bundles")
 
 
 def _precisions(text):

@@ -10,6 +10,8 @@ from runtime.events import MIN_BEHIND_S
 __all__ = ["Console", "word_line"]
 
 _ERASE_TO_END = "\x1b[K"
+_DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
+NOT_UNDERSTOOD = "(not understood)"
 _METER = " ▁▂▃▄▅▆▇█"
 _METER_FLOOR_DB = -60.0
 
@@ -88,7 +90,10 @@ class Console:
         self._behind = [f"behind {behind_s:.1f} s"] if behind_s > MIN_BEHIND_S else []
 
     def partial(self, partial):
-        """Show a Partial in place; the newest words stay visible when the terminal is too narrow."""
+        """Show a Partial in place; the newest words stay visible when the terminal is too narrow.
+
+        It is dim while its confidence is below the threshold: it may turn out not to be meant.
+        """
         if not self._is_live:
             return
         steps = len(_METER) - 1
@@ -97,10 +102,11 @@ class Console:
         warnings = ", ".join(self._behind + self._lost)
         mark = "·" if self._is_resting else meter
         head = f"{mark} [{warnings}] " if warnings else f"{mark} "
-        line = head + partial.text
-        if _width(line) > room:
+        text = partial.text
+        if _width(head + text) > room:
             head += "…"
-            line = head + _last_columns(partial.text, columns=room - _width(head))
+            text = _last_columns(text, columns=room - _width(head))
+        line = head + (f"{_DIM}{text}{_NOT_DIM}" if partial.is_rejected else text)
         if line != self._shown:
             # One write, erasing only behind the new text: the line never flickers.
             self._status.write(f"\r{line}{_ERASE_TO_END}")
@@ -108,14 +114,17 @@ class Console:
             self._shown = line
 
     def final(self, result, *, reason):
-        """Print a finished line, if it holds any word.
+        """Print a finished line, if it holds any word; one that is rejected is a dim note on the terminal alone.
 
         Args:
             result: Result.
             reason: the Reason why it is finished.
         """
         self._clear()
-        if result.text:
+        if result.is_rejected:
+            if self._is_live:
+                self.note(f"{_DIM}{NOT_UNDERSTOOD}{_NOT_DIM}")
+        elif result.text:
             text = "\n".join(map(word_line, result.words)) if self._has_timestamps else result.text
             print(text, file=self._out, flush=True)
 

@@ -1,11 +1,14 @@
 """A live session for programs: one JSON object a line; docs/formats.md describes them."""
 
 import json
+import os
+import re
 from dataclasses import asdict
 
 SCHEMA_VERSION = 1
 # A chunk or two may always wait for the recogniser; more is a machine that does not keep up.
 MIN_BEHIND_S = 1.0
+_NOTHING = ("", 0, False)
 
 
 class JsonLines:
@@ -18,7 +21,7 @@ class JsonLines:
 
     def __init__(self, *, out, status):
         self._out, self._status = out, status
-        self._shown = ("", 0)
+        self._shown = _NOTHING
         self._lost = {"num_overflows": 0, "dropped_s": 0.0}
         self._heard_s = 0.0
         self._behind_s, self._told_behind_s = 0.0, 0.0
@@ -29,7 +32,8 @@ class JsonLines:
 
     def start(self, source):
         """Write what is listened to."""
-        self._write("start", schema_version=SCHEMA_VERSION, source=source.name, sample_rate_hz=source.sample_rate_hz)
+        name = unicode_name(source.name)
+        self._write("start", schema_version=SCHEMA_VERSION, source=name, sample_rate_hz=source.sample_rate_hz)
 
     def end(self, summary):
         """Write what the session came to: the fields of a Summary."""
@@ -57,28 +61,31 @@ class JsonLines:
 
     def lost_device(self, name, *, at_s):
         """Write that the device is gone."""
-        self._write("device_lost", source=name, at_s=round(at_s, 3))
+        self._write("device_lost", source=unicode_name(name), at_s=round(at_s, 3))
 
     def found_device(self, name, *, at_s, gap_s):
         """Write that the device is back, and how long it was not heard."""
-        self._write("device_found", source=name, at_s=round(at_s, 3), gap_s=round(gap_s, 3))
+        self._write("device_found", source=unicode_name(name), at_s=round(at_s, 3), gap_s=round(gap_s, 3))
 
     def partial(self, partial):
-        """Write the line so far, when its text changed or settled, or it came to be another whole second behind."""
-        shown = (partial.text, partial.num_stable)
+        """Write the line so far, when it changed, or came to be another whole second behind.
+
+        It changes where its text does, where more of it settles, and where its confidence passes the threshold.
+        """
+        shown = (partial.text, partial.num_stable, partial.is_rejected)
         if shown != self._shown or int(self._behind_s) != int(self._told_behind_s):
             self._shown = shown
             self._write_result("partial", partial, num_stable_words=partial.num_stable)
 
     def final(self, result, *, reason):
-        """Write a finished line, if it holds any word.
+        """Write a finished line, if it holds any word, rejected or not.
 
         Args:
             result: Result.
             reason: the Reason why it is finished.
         """
-        self._shown = ("", 0)
-        if result.text:
+        self._shown = _NOTHING
+        if result.words:
             self._write_result("final", result, reason=reason.value)
 
     def _write_result(self, kind, result, **fields):
@@ -89,10 +96,26 @@ class JsonLines:
         print(json.dumps({"type": kind, **fields}), file=self._out, flush=True)
 
 
+def file_json(path):
+    """Return how JSON names a file: `file`, and `file_bytes`, its bytes in hex, where the name is not Unicode text."""
+    name = unicode_name(path)
+    return {"file": name} | ({} if name == path else {"file_bytes": os.fsencode(path).hex()})
+
+
+def unicode_name(name):
+    """Return a name as text that every JSON parser takes: U+FFFD stands for each byte that is not UTF-8."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", name)
+
+
 def result_json(result):
-    """Return a Result or Partial as a JSON object: text, start_s, end_s, words with times and confidence."""
+    """Return a Result or Partial as a JSON object.
+
+    `text` is what a program acts upon: empty where the result is rejected. `words` are what was heard.
+    """
     return {
-        "text": result.text,
+        "text": "" if result.is_rejected else result.text,
+        "confidence": round(result.confidence, 4),
+        "is_rejected": result.is_rejected,
         "start_s": result.words[0].start_s if result.words else None,
         "end_s": result.words[-1].end_s if result.words else None,
         "words": [word_json(word) for word in result.words],

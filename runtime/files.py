@@ -5,12 +5,18 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from runtime.errors import LotteryError
 from runtime.foreign import short
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 _HINTS = {
     errno.ENOSPC: "free some disk space, or choose another output directory",
@@ -27,6 +33,10 @@ MAX_JSON_DEPTH = 32
 
 # What renaming onto a directory that holds something says; it depends on the file system.
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
+
+# A directory that is not finished, `.NAME.xxxxxxxx.partial`, and beside it the one that it replaces.
+PARTIAL = ".partial"
+_REPLACED = ".old"
 
 
 @contextlib.contextmanager
@@ -72,7 +82,8 @@ def write_atomic(path, data, *, mode=0o644):
     """
     path = Path(path)
     if isinstance(data, str):
-        data = data.encode()
+        # A file name in the text may hold bytes that are not UTF-8.
+        data = data.encode("utf-8", "surrogateescape")
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -152,9 +163,9 @@ def atomic_directory(path):
     """Yield a temporary sibling directory that becomes `path` when the block succeeds.
 
     A `path` that existed before is replaced: moved aside, and deleted once the new one stands in its place; a crash in
-    between leaves both under hidden names beside it. A `path` that another process finished meanwhile stays, and this
-    one's work is dropped: nobody's finished directory is deleted. On any error nothing of the temporary directory
-    stays.
+    between leaves both under hidden names beside it, which finish_interrupted() puts right. A `path` that another
+    process finished meanwhile stays, and this one's work is dropped: nobody's finished directory is deleted. On any
+    error nothing of the temporary directory stays.
 
     Raises:
         LotteryError: disk full, no permission, or a file stands where a directory is needed.
@@ -164,9 +175,11 @@ def atomic_directory(path):
         path = Path(path).resolve()
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        finish_interrupted(path)
         replaced = _identity(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
+        lock = _lock(temporary, waits=True)
         try:
             os.chmod(temporary, 0o755)
             yield temporary
@@ -176,6 +189,62 @@ def atomic_directory(path):
         finally:
             # Gone already where it was put in place.
             shutil.rmtree(temporary, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
+
+
+def finish_interrupted(path):
+    """Put right what a crash in atomic_directory(path) left: its new directory in place, or else its old one back.
+
+    What was not finished is removed. Nothing is touched while another process writes `path`, or where a crash cannot
+    be told from that: on a system without file locks.
+
+    Raises:
+        OSError: no permission to rename.
+    """
+    path = Path(path).resolve()
+    pattern = re.compile(rf"(\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(PARTIAL)})({re.escape(_REPLACED)})?")
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return
+    found = sorted({path.with_name(match[1]) for match in map(pattern.fullmatch, names) if match})
+    locks = [_lock(temporary) for temporary in found if temporary.exists()]
+    try:
+        if None not in locks:
+            for temporary in found:
+                _finish(temporary, path)
+    finally:
+        for lock in filter(None, locks):
+            os.close(lock)
+
+
+def _finish(temporary, path):
+    """Put right one interrupted replacement. It had begun to change places if the old directory was moved aside."""
+    aside = Path(f"{temporary}{_REPLACED}")
+    if aside.exists() and not path.exists():
+        os.rename(temporary if temporary.exists() else aside, path)
+        sync(path.parent)
+    # One that is empty may be another process's, just made and not locked yet.
+    if temporary.exists() and any(temporary.iterdir()):
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _lock(directory, *, waits=False):
+    """Return a descriptor that tells other processes that this one works on a directory; None where it cannot be."""
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
 
 
 def _identity(path):
@@ -189,7 +258,7 @@ def _identity(path):
 
 def _put_in_place(temporary, path, *, replaced):
     """Rename a finished directory to `path`, in the place of the directory with the identity `replaced` alone."""
-    aside = Path(f"{temporary}.old")
+    aside = Path(f"{temporary}{_REPLACED}")
     try:
         if replaced is not None and _identity(path) == replaced:
             # Another process may move it aside just now, too.

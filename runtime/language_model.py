@@ -1,18 +1,22 @@
 """An n-gram language model, ARPA or KenLM binary, that scores words as they end."""
 
 import math
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 
 from runtime.errors import LotteryError, require_extra
+from runtime.text import decode_utf8
 from runtime.tokenizer import WORD_START
 
 # Tuned on AN4's dev split: benchmarks/results/decoding.json.
 DEFAULT_WEIGHT = 0.4
 DEFAULT_WORD_BONUS = 2.0
 _NATURAL = math.log(10)
+# What an ARPA text begins with; comments may stand before it.
+_ARPA_MARK, _HEAD_BYTES = b"\\data\\", 1 << 16
 
 
 class LanguageModel:
@@ -43,20 +47,44 @@ class LanguageModel:
         kenlm = require_extra("kenlm", extra="lm")
         if not self.path.is_file():
             raise LotteryError(f"{self.path}: no such file", hint="name an ARPA file or a KenLM binary")
+        _check_arpa(self.path)
         config = kenlm.Config()
         config.show_progress = False
         config.arpa_complain = kenlm.ARPALoadComplain.NONE
         try:
-            model = kenlm.Model(str(self.path), config)
-        except (OSError, RuntimeError) as error:
+            model = kenlm.Model(os.fsencode(self.path), config)
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:  # the last from a message that quotes the file
             # What stands before is the library's source line.
             reason = re.split(r"threw \w+\W*(?:because\W)?", str(error))[-1].rstrip(").")
+            where = f"{self.path}{_line_of(reason, path=self.path)}"
             raise LotteryError(
-                f"{self.path}: not a language model: {reason}", hint="name an ARPA file or a KenLM binary"
+                f"{where}: not a language model: {reason}", hint="name an ARPA file or a KenLM binary"
             ) from error
         return LanguageModelScorer(
             model, new_state=kenlm.State, weight=self.weight, word_bonus=self.word_bonus, tokenizer=tokenizer
         )
+
+
+def _check_arpa(path):
+    """Raise LotteryError where an ARPA text is not UTF-8: its words would never be those of a model."""
+    try:
+        with open(path, "rb") as file:
+            if _ARPA_MARK not in file.read(_HEAD_BYTES):
+                return  # a KenLM binary, or compressed
+            file.seek(0)
+            for number, line in enumerate(file, start=1):
+                decode_utf8(line, source=path, first_line=number)
+    except OSError as error:
+        raise LotteryError(f"{path}: cannot read: {error.strerror}") from error
+
+
+def _line_of(reason, *, path):
+    """Return `:LINE` of the byte that the library complains of, where it says one of an ARPA text."""
+    found = re.search(r"Byte: (\d+)$", reason)
+    with open(path, "rb") as file:
+        before = file.read(int(found[1])) if found else b""
+    line = before.count(b"\n") + 1
+    return f":{line}" if _ARPA_MARK in before[:_HEAD_BYTES] else ""
 
 
 class LanguageModelScorer:

@@ -182,7 +182,9 @@ def _parse(argv):
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--device", metavar="N|NAME", help="microphone: number, or part of its name")
-    source.add_argument("--replay", metavar="FILE", help="play a sound file in the place of the microphone")
+    source.add_argument(
+        "--replay", metavar="FILE", help="play a sound file in the place of the microphone; - is standard input"
+    )
     parser.add_argument(
         "--speed",
         type=_speed,
@@ -232,7 +234,11 @@ def _parse(argv):
         )
     add_decoding_options(parser)
     add_model_options(parser)
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        is_file = not unknown[0].startswith("-")
+        hint = "; a sound file is given as --replay FILE" if is_file else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     check_decoding_options(arguments, parser=parser)
     if arguments.speed is not None and arguments.replay is None:
         parser.error("--speed needs --replay")

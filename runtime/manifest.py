@@ -12,6 +12,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
+from runtime.confidence import Calibration
 from runtime.errors import BundleError, LotteryError
 from runtime.features import (
     ENCODER_FRAME_MS,
@@ -24,7 +25,7 @@ from runtime.features import (
 )
 from runtime.fields import MAX_TEXT_CHARACTERS, Fields
 from runtime.file_entry import COPY_AGAIN, FileEntry, explain_read_errors
-from runtime.files import parse_json, write_json
+from runtime.files import finish_interrupted, parse_json, write_json
 from runtime.foreign import short
 from runtime.signature import SIGNATURE_NAME, check_signature
 from runtime.tokenizer import MAX_SYMBOLS
@@ -48,6 +49,8 @@ MODEL_ROLES = {"fp32": "model", "int8": "model_int8"}
 # The file of the ticket engine.
 TICKET_ROLE = "model_ticket"
 CARD_ROLE = "card"
+WORDS_ROLE = "words"
+VOCABULARIES = ("open", "closed")
 
 _VERIFY = ("all", "used")
 _STATE_DTYPES = ("float32", "int64")
@@ -120,10 +123,12 @@ class Manifest:
         chunk_frames, left_context, vocab_size: see Geometry.
         states: the model's recurrent inputs, in the order of the graph's inputs after `x`.
         files: role -> FileEntry; `tokens` and `model` or `model_int8` always, `model_ort`, `ort_operators`,
-            `model_ticket`, `parity`, `card` if made.
+            `model_ticket`, `words`, `parity`, `card` if made.
         engine: what `model_ticket` holds, None where there is none: {"precision": "fp32" or "int8", "target": kind of
             processor it is meant for, "formats": {name of a matrix: name of its format}}. Target and formats are for
             people: the file itself says how it is read.
+        vocabulary: "closed" where no word outside `words.txt` is ever meant, else "open".
+        confidence: Calibration, None where nobody calibrated the bundle: then nothing is rejected.
         provenance: ticket, density, sizes, WER: for people and the benchmark; never acted upon.
     """
 
@@ -135,6 +140,8 @@ class Manifest:
     states: tuple[StateSpec, ...]
     files: dict[str, FileEntry]
     engine: dict | None = None
+    vocabulary: str = "open"
+    confidence: Calibration | None = None
     provenance: dict = field(default_factory=dict)
 
     @property
@@ -213,6 +220,8 @@ class Manifest:
             "states": [asdict(state) | {"shape": list(state.shape)} for state in self.states],
             "files": {role: asdict(entry) for role, entry in self.files.items()},
             **({} if self.engine is None else {"engine": self.engine}),
+            **({} if self.vocabulary == "open" else {"vocabulary": self.vocabulary}),
+            **({} if self.confidence is None else {"confidence": self.confidence.to_json()}),
             "provenance": self.provenance,
         }
 
@@ -235,12 +244,22 @@ class Manifest:
             states=tuple(_state(child) for _, child in fields.children("states", list, limit=MAX_ENTRIES)),
             files={role: _entry(child) for role, child in fields.children("files", dict, limit=MAX_ENTRIES)},
             engine=_engine(value["engine"], source=source) if "engine" in value else None,
+            vocabulary=fields.text("vocabulary") if "vocabulary" in value else "open",
+            confidence=Calibration.from_json(value["confidence"], source=source, hint=_RE_EXPORT)
+            if "confidence" in value
+            else None,
             provenance=fields.get("provenance", dict),
         )
         if "tokens" not in manifest.files:
             raise BundleError(f"{source}: files has no 'tokens'", hint=_RE_EXPORT)
         if not any(role in manifest.files for role in MODEL_ROLES.values()):
             raise BundleError(f"{source}: files has neither of {', '.join(MODEL_ROLES.values())}", hint=_RE_EXPORT)
+        if manifest.vocabulary not in VOCABULARIES:
+            fields.fail(
+                f"is {short(manifest.vocabulary)}, expected one of {', '.join(VOCABULARIES)}", name="vocabulary"
+            )
+        if manifest.vocabulary == "closed" and WORDS_ROLE not in manifest.files:
+            raise BundleError(f"{source}: vocabulary is 'closed', and files has no {WORDS_ROLE!r}", hint=_RE_EXPORT)
         if (TICKET_ROLE in manifest.files) != (manifest.engine is not None):
             raise BundleError(f"{source}: engine and files[{TICKET_ROLE!r}] go together", hint=_RE_EXPORT)
         if sum(abs(math.prod(state.shape)) for state in manifest.states) > MAX_STATE_ELEMENTS:
@@ -253,11 +272,19 @@ class Manifest:
 def _read(path, *, require_signature):
     """Return the parsed manifest; the bytes that are parsed are those whose signature is checked."""
     bundle = path.parent
+    if not bundle.exists():
+        # An export that was killed between two renames left it under another name.
+        finish_interrupted(bundle)
     if not path.is_file():
         if not bundle.exists():
             raise BundleError(f"{bundle}: no such bundle", hint=_GIVE_BUNDLE)
         if (bundle / "ticket.json").is_file():
             raise BundleError(f"{bundle}: a ticket, not a bundle", hint=f"lottery-export {bundle} --out BUNDLE")
+        if bundle.is_file():
+            hint = (
+                f"is it sound? lottery-transcribe {bundle}, lottery-listen --replay {bundle}, lottery-bench --audio ..."
+            )
+            raise BundleError(f"{bundle}: a file, not a bundle", hint=hint)
         raise BundleError(f"{bundle}: not a bundle, it has no {MANIFEST_NAME}", hint=_GIVE_BUNDLE)
     with open(path, "rb") as file:
         content = file.read(MAX_MANIFEST_BYTES + 1)

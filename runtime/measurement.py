@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from runtime.command import run_command
 from runtime.errors import LotteryError
 
 MAX_AUDIO_S = 60.0
@@ -242,8 +243,9 @@ def _answer(job):
         return {"error": str(error), "hint": error.hint}
 
 
+def _main(argv):
+    json.dump(_answer(json.load(sys.stdin)), sys.stdout)
+
+
 if __name__ == "__main__":
-    try:
-        json.dump(_answer(json.load(sys.stdin)), sys.stdout)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run_command(_main))

@@ -193,14 +193,17 @@ class ReplaySource(Source):
 
     def _play(self):
         error = None
-        start, played_s = time.monotonic(), 0.0
+        start, played_s = None, 0.0
         try:
             for block in self._file:
+                # From the first block on: a file may be looked at as a whole before it.
+                start = time.monotonic() if start is None else start
                 played_s += len(block) / self.sample_rate_hz
                 if not self._wait(start, played_s=played_s):
                     break
                 self._put(block)
-        except LotteryError as failure:
+        except Exception as failure:
+            # Of any kind: the reader raises it, where the command meets it.
             error = failure
         finally:
             # Whatever happened: a reader waits for the end.

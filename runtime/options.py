@@ -28,6 +28,25 @@ def create_parser(program, *, description, examples):
     return parser
 
 
+def parse_intermixed(parser, argv, *, name):
+    """Parse options and positional arguments in any order; what follows `--` is positional, whatever it begins with.
+
+    argparse alone takes such an argument for an option where both kinds are mixed.
+
+    Args:
+        parser: ArgumentParser.
+        argv: list of arguments.
+        name: of the one positional argument, a list.
+    Returns:
+        Namespace.
+    """
+    cut = argv.index("--") if "--" in argv else len(argv)
+    # No argument that a program is started with holds a NUL.
+    arguments = parser.parse_intermixed_args([*argv[:cut], *(f"\0{argument}" for argument in argv[cut + 1 :])])
+    setattr(arguments, name, [argument.removeprefix("\0") for argument in getattr(arguments, name)])
+    return arguments
+
+
 def add_model_options(parser):
     """Add how the model is run: --precision, --threads, --backend; and whose: see add_trust_options."""
     group = parser.add_argument_group("model")
@@ -76,8 +95,8 @@ def add_decoding_options(parser):
     group.add_argument(
         "--decoder",
         choices=("greedy", "beam"),
-        help="greedy: the most probable symbol of each frame (default); beam: the most probable text, implied by all "
-        "options below",
+        help="greedy: the most probable symbol of each frame; beam: the most probable text, implied by all options "
+        "below (default: greedy, and where the bundle's vocabulary is closed no other word than its own)",
     )
     group.add_argument(
         "--beam",
@@ -115,6 +134,13 @@ def add_decoding_options(parser):
         metavar="X",
         help=f"with --lm: natural log that each word adds (default: {DEFAULT_WORD_BONUS})",
     )
+    group.add_argument(
+        "--min-confidence",
+        type=_share,
+        metavar="X",
+        help="reject results below this confidence, 0 to 1; 0 rejects nothing (default: the bundle's "
+        "own threshold, nothing where it has none)",
+    )
 
 
 def check_decoding_options(arguments, *, parser):
@@ -132,7 +158,7 @@ def check_decoding_options(arguments, *, parser):
 
 
 def decoder_from(arguments):
-    """Return the Decoder that the parsed decoding options describe.
+    """Return the Decoder that the parsed decoding options describe, or None for the bundle's own default.
 
     Raises:
         LotteryError: a file they name cannot be read, or holds nothing of use.
@@ -149,7 +175,7 @@ def decoder_from(arguments):
         scorers.append(LanguageModel(arguments.lm, weight=weight, word_bonus=word_bonus))
     if scorers or arguments.beam or arguments.decoder == "beam":
         return BeamDecoder(beam=arguments.beam or DEFAULT_BEAM, scorers=tuple(scorers))
-    return GreedyDecoder()
+    return GreedyDecoder() if arguments.decoder == "greedy" else None
 
 
 def open_recognizer(arguments):
@@ -168,6 +194,7 @@ def open_recognizer(arguments):
         require_signature=arguments.require_signature,
         allow_any_operators=arguments.allow_any_operators,
         decoder=decoder_from(arguments),
+        min_confidence=arguments.min_confidence,
     )
 
 
@@ -191,6 +218,13 @@ def _finite(text):
     number = float(text)
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return number
+
+
+def _share(text):
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return number
 
 

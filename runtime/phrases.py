@@ -4,6 +4,7 @@ from pathlib import Path
 
 from runtime.errors import LotteryError
 from runtime.foreign import short
+from runtime.text import clean_text, decode_utf8
 from runtime.tokenizer import WORD_START
 
 MAX_PHRASES = 100_000
@@ -16,9 +17,7 @@ def read_phrases(path):
         LotteryError: the file cannot be read, or holds no phrase or too many.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise LotteryError(f"{path}: not UTF-8 text: {short(error)}", hint="write one word or phrase a line") from error
+        lines = decode_utf8(Path(path).read_bytes(), source=path).split("\n")
     except OSError as error:
         raise LotteryError(f"{path}: cannot read: {error.strerror or error}") from error
     phrases = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -50,7 +49,7 @@ class Speller:
         Raises:
             LotteryError: it is empty, or no sequence of symbols spells it; the message names the characters at fault.
         """
-        words = phrase.split()
+        words = clean_text(phrase).split()
         if not words:
             raise LotteryError(f"phrase {short(phrase)} is empty", hint="write at least one word")
         for word in words:

@@ -1,12 +1,12 @@
 """Recognition: a shared, stateless Recognizer opens one Stream per utterance or conversation."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soxr
 
 from runtime.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
+from runtime.confidence import FrameEntropy
 from runtime.decoder import GreedyDecoder, GreedySearch
 from runtime.errors import BundleError
 from runtime.features import (
@@ -20,44 +20,15 @@ from runtime.features import (
     padded_frames,
 )
 from runtime.foreign import short
-from runtime.manifest import Manifest
+from runtime.lexicon import MAX_WORDS_BYTES, LexiconDecoder, read_words
+from runtime.manifest import WORDS_ROLE, Manifest
+from runtime.result import Result, ResultMaker, Word
+from runtime.samples import to_float32
 from runtime.session import choose_model, open_session
 from runtime.shipped import shipped_bundle
 from runtime.tokenizer import Tokenizer
 
-
-@dataclass(frozen=True, kw_only=True)
-class Word:
-    """One recognised word.
-
-    Args:
-        text: its spelling.
-        start_s, end_s: seconds since the start of the stream, in steps of 40 ms: where its first symbol begins, and
-            where its last symbol was decided.
-        confidence: mean probability of its symbols, 0 to 1.
-    """
-
-    text: str
-    start_s: float
-    end_s: float
-    confidence: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a stream has recognised since its last segment ended.
-
-    Args:
-        text: words with single spaces.
-        words: the same, with times.
-        ids: symbol ids, blanks and repeats removed.
-        is_final: nothing in this result will change any more.
-    """
-
-    text: str
-    words: tuple[Word, ...]
-    ids: tuple[int, ...]
-    is_final: bool
+__all__ = ["Recognizer", "Result", "Stream", "Word"]
 
 
 class Recognizer:
@@ -68,11 +39,16 @@ class Recognizer:
         precision: "fp32", "int8", or "auto": what the backend has, int8 where it has both.
         backend: "engine", "onnxruntime", or "auto": the engine where it can run the bundle, else onnxruntime.
         num_threads: threads inside an operator of onnxruntime, >= 1.
-        decoder: a Decoder; None is GreedyDecoder().
+        decoder: a Decoder; None is LexiconDecoder with the words of the bundle where its vocabulary is closed, else
+            GreedyDecoder().
+        min_confidence: results below it are rejected, 0 to 1; 0 rejects none, None takes the bundle's own threshold,
+            0 where it is not calibrated.
+        calibration: Calibration in the place of the bundle's.
         require_signature: path of an Ed25519 public key (PEM) that must have signed the bundle; None takes any bundle.
         allow_any_operators: run an ONNX model with operators that lottery-export does not write, loops among them: for
             models of others whom you trust.
     Raises:
+        ValueError: min_confidence is out of range.
         BundleError: the bundle is missing, damaged, altered, not signed by the owner of the key, of another schema
             version, or contradicts itself; or its model holds what lottery-export does not write.
         LotteryError: the backend cannot run here, its hint says what to install; or the decoder does not fit the model.
@@ -81,6 +57,8 @@ class Recognizer:
         precision, backend: what was chosen, never "auto".
         instruction_set: what the engine runs on, such as "avx2"; None for onnxruntime.
         start_search: function without arguments that returns a Search for a stream.
+        calibration: Calibration of the confidences, None where the bundle has none.
+        min_confidence: the threshold in use.
     """
 
     def __init__(
@@ -91,9 +69,13 @@ class Recognizer:
         backend="auto",
         num_threads=1,
         decoder=None,
+        min_confidence=None,
+        calibration=None,
         require_signature=None,
         allow_any_operators=False,
     ):
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
+            raise ValueError(f"min_confidence is {min_confidence}, expected 0 to 1")
         bundle_path = shipped_bundle() if bundle_path is None else bundle_path
         # The tokens and the model that is used are verified when they are opened.
         self.manifest = Manifest.load(bundle_path, verify="used", require_signature=require_signature)
@@ -108,16 +90,25 @@ class Recognizer:
             allow_any_operators=allow_any_operators,
         )
         self.instruction_set = self.session.instruction_set
-        decoder = GreedyDecoder() if decoder is None else decoder
+        decoder = _default_decoder(bundle_path, manifest=self.manifest) if decoder is None else decoder
         self.start_search = decoder.prepare(self.tokenizer, blank=self.session.geometry.blank)
+        self.calibration = self.manifest.confidence if calibration is None else calibration
+        threshold = self.calibration.min_confidence if self.calibration else 0.0
+        self.min_confidence = threshold if min_confidence is None else min_confidence
 
     def stream(self, sample_rate_hz=SAMPLE_RATE_HZ):
         """Open a Stream for samples of any rate."""
-        search = self.start_search()
-        return Stream(self.session, tokenizer=self.tokenizer, sample_rate_hz=sample_rate_hz, search=search)
+        return Stream(
+            self.session,
+            tokenizer=self.tokenizer,
+            sample_rate_hz=sample_rate_hz,
+            search=self.start_search(),
+            calibration=self.calibration,
+            min_confidence=self.min_confidence,
+        )
 
     def transcribe(self, samples, *, sample_rate_hz=SAMPLE_RATE_HZ):
-        """Recognise a whole clip: float32 mono (n,), ±1. Equal to pushing it into a stream in any pieces."""
+        """Recognise a whole clip, samples as Stream.accept() takes them; equal to pushing it in any pieces."""
         stream = self.stream(sample_rate_hz=sample_rate_hz)
         stream.accept(samples)
         return stream.finish()
@@ -135,11 +126,22 @@ class Stream:
         tokenizer: its symbols.
         sample_rate_hz: rate of the samples to come.
         search: a Search that has heard nothing yet; None is a GreedySearch.
+        calibration: Calibration, or None.
+        min_confidence: results below it are rejected, 0 to 1.
     Raises:
         ValueError: sample_rate_hz is out of range.
     """
 
-    def __init__(self, session, *, tokenizer, sample_rate_hz=SAMPLE_RATE_HZ, search=None):
+    def __init__(
+        self,
+        session,
+        *,
+        tokenizer,
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        search=None,
+        calibration=None,
+        min_confidence=0.0,
+    ):
         if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
             raise ValueError(
                 f"sample_rate_hz is {sample_rate_hz}, expected {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ}"
@@ -158,6 +160,8 @@ class Stream:
         self._num_features = 0
         self._num_steps = 0
         self._search = GreedySearch(blank=self._geometry.blank) if search is None else search
+        self._make_result = ResultMaker(tokenizer, calibration=calibration, min_confidence=min_confidence)
+        self._entropy = FrameEntropy()
         self._segment_start = 0
         self._is_finished = False
 
@@ -190,18 +194,15 @@ class Stream:
         """Add audio and decode the chunks it completes.
 
         Args:
-            samples: float32 (n,), mono, ±1, any n.
+            samples: (n,), mono, any n: floats in ±1, or int8, int16, int32 or uint8, which are divided by full scale.
         Returns:
             The number of chunks decoded; result() can only have changed when it is not 0.
         Raises:
-            ValueError: samples is not 1-D, holds NaN or infinity, or the stream is finished.
+            ValueError: samples is not 1-D, has another type, holds NaN or infinity, or lies far beyond ±1; or the
+                stream is finished.
         """
         # A copy: the part that waits for the next push must survive a caller that reuses its buffer.
-        samples = np.array(samples, np.float32)
-        if samples.ndim != 1:
-            raise ValueError(f"samples has shape {samples.shape}, expected (n,): mix the channels down first")
-        if not np.isfinite(samples).all():
-            raise ValueError("samples holds NaN or infinity")
+        samples = to_float32(samples)
         if self._is_finished:
             raise ValueError("accept() after finish(): open a new stream")
         self._num_samples += len(samples)
@@ -259,7 +260,9 @@ class Stream:
             cut = len(symbols.ids)
             self._search.commit()
             self._segment_start = self._num_decoded_frames
-        return self._result(symbols, count=cut, is_final=True)
+        result = self._result(symbols, count=cut, is_final=True, end=self._segment_start)
+        self._entropy.forget(self._segment_start)
+        return result
 
     def _accept_native(self, samples):
         """Hand 16 kHz samples to the features, one model step at a time; return the number of steps."""
@@ -286,27 +289,28 @@ class Stream:
     def _step(self, window_TF):
         logprobs_NTV, self._state = self._session.step(window_TF[None], self._state)
         self._search.accept(logprobs_NTV[0])
+        self._entropy.accept(logprobs_NTV[0])
         self._num_steps += 1
 
-    def _result(self, symbols, *, count, is_final):
-        """Spell the first `count` symbols."""
-        ids = symbols.ids[:count]
-        words = []
-        for word in self._tokenizer.words(ids):
-            probabilities = np.exp(symbols.logprobs[word.first : word.last + 1])
-            words.append(
-                Word(
-                    text=word.text,
-                    start_s=self._time_s(symbols.frames[word.first]),
-                    end_s=self._time_s(symbols.frames[word.last] + 1),
-                    confidence=float(probabilities.mean()),
-                )
-            )
-        return Result(text=" ".join(word.text for word in words), words=tuple(words), ids=ids, is_final=is_final)
+    def _result(self, symbols, *, count, is_final, end=None):
+        """Spell the first `count` symbols and judge them by the frames before `end`; None is the newest."""
+        end = self._num_decoded_frames if end is None else end
+        nats = self._entropy.nats(symbols, count=count, end=end)
+        return self._make_result(symbols, count=count, nats=nats, time_s=self._time_s, is_final=is_final)
 
     def _time_s(self, frame):
         # The padding at the end can bring symbols after the last sample.
         return round(min(frame * self._geometry.frame_s, self.duration_s), 3)
+
+
+def _default_decoder(bundle_path, *, manifest):
+    if manifest.vocabulary == "open":
+        return GreedyDecoder()
+    entry = manifest.files[WORDS_ROLE]
+    source = Path(bundle_path) / entry.path
+    if entry.bytes > MAX_WORDS_BYTES:
+        raise BundleError(f"{source}: {entry.bytes} bytes, at most {MAX_WORDS_BYTES} are supported")
+    return LexiconDecoder(read_words(manifest.read(WORDS_ROLE, bundle=bundle_path), source=source))
 
 
 def _load_tokens(bundle_path, *, manifest):

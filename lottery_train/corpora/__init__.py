@@ -8,6 +8,7 @@ from lottery_train.corpora.manifest import Skipped, Utterance, check_characters,
 from lottery_train.corpora.mix import find_mix, parse_mix, read_mix
 from lottery_train.corpora.noise import draw_noise, load_noise
 from lottery_train.corpora.registry import IMPORTERS, import_corpus
+from lottery_train.corpora.segments import read_negatives
 from lottery_train.corpora.transcript import normalize_transcript
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "parse_mix",
     "read_manifest",
     "read_mix",
+    "read_negatives",
     "write_manifest",
 ]

@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from lottery_train.corpora.entry import Entry, measure_entries, read_index
-from lottery_train.corpora.manifest import Skipped
+from lottery_train.corpora.entry import Entry, measure_entries
+from lottery_train.corpora.rows import read_rows
 from lottery_train.errors import CorpusError
 
 HOMEPAGE = "https://commonvoice.mozilla.org/datasets"
@@ -20,17 +20,8 @@ def _entries(index, *, skipped):
     torchaudio.datasets.COMMONVOICE reads them with quoting on: one sentence that opens a quotation and does not
     close it swallows the rows after it. Apart from that both give the same rows (a test compares them).
     """
-    rows = csv.reader(read_index(index), delimiter="\t", quoting=csv.QUOTE_NONE)
-    header = next(rows, [])
-    missing = [column for column in _COLUMNS if column not in header]
-    if missing:
-        raise CorpusError(f"{index}:1: the header lacks {', '.join(missing)}")
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            reason = f"{len(row)} fields, the header has {len(header)}"
-            skipped.append(Skipped(file=index, line=number, reason=reason))
-            continue
-        record = dict(zip(header, row, strict=True))
+    rows = read_rows(index, columns=_COLUMNS, skipped=skipped, delimiter="\t", quoting=csv.QUOTE_NONE)
+    for number, record in rows:
         name = record["path"] if Path(record["path"]).suffix else record["path"] + ".mp3"
         yield Entry(
             audio_path=index.parent / "clips" / name, text=record["sentence"], speaker=record["client_id"],

@@ -7,8 +7,11 @@ from tqdm import tqdm
 
 from lottery_train.corpora.audio import measure_duration_s
 from lottery_train.corpora.manifest import Skipped, Utterance
+from lottery_train.corpora.sound_files import file_fault
 from lottery_train.corpora.transcript import normalize_transcript
 from lottery_train.errors import CorpusError
+from runtime.errors import LotteryError
+from runtime.text import decode_utf8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,8 @@ def _utterance(entry, *, file_durations_s):
     if not text:
         raise CorpusError("the transcript holds no word")
     if entry.audio_path not in file_durations_s:
+        if fault := file_fault(entry.audio_path):
+            raise CorpusError(f"{entry.audio_path}: the recording {fault}")
         file_durations_s[entry.audio_path] = measure_duration_s(entry.audio_path)
     duration_s = file_durations_s[entry.audio_path]
     if entry.offset_s is not None:
@@ -72,15 +77,25 @@ def measure_entries(entries, *, description):
     return utterances, skipped
 
 
-def read_index(path):
-    """Return the lines of a text index of a corpus.
+def read_text(path):
+    """Return the text of an index of a corpus, line ends as they are.
 
     Raises:
         CorpusError: missing, unreadable or not UTF-8.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+        return decode_utf8(Path(path).read_bytes(), source=path)
     except OSError as error:
         raise CorpusError(f"{path}: cannot read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except LotteryError as error:
+        raise CorpusError(str(error), hint=error.hint) from error
+
+
+def read_index(path):
+    """Return the lines of an index of a corpus; nothing but a line feed ends a line, and a final one begins none.
+
+    Raises:
+        CorpusError: missing, unreadable or not UTF-8.
+    """
+    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]

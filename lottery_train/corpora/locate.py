@@ -4,22 +4,34 @@ import os
 import sys
 from pathlib import Path
 
-from lottery_train.corpora import embedded
+from lottery_train.corpora import embedded, negatives
 from lottery_train.corpora.corpus import has_manifests, open_corpus
 from lottery_train.corpora.download import download_archives
 from lottery_train.corpora.registry import IMPORTERS, import_corpus
 from lottery_train.errors import CorpusError
+from runtime.errors import LotteryError
 
 DATA_VARIABLE = "LOTTERY_DATA"
 CACHE_VARIABLE = "LOTTERY_CACHE"
+_SYNTHETIC = {embedded.NAME: embedded.build, negatives.NAME: negatives.build}
 
 
 def cache_dir():
-    """Return where downloads and synthesised speech are kept: $LOTTERY_CACHE, or lottery-asr in the user's cache."""
+    """Return where downloads and synthesised speech are kept: $LOTTERY_CACHE, or lottery-asr in the user's cache.
+
+    Raises:
+        LotteryError: neither is set, and the user has no home directory.
+    """
     if os.environ.get(CACHE_VARIABLE):
         return Path(os.environ[CACHE_VARIABLE])
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lottery-asr"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "lottery-asr"
+    except RuntimeError as error:
+        raise LotteryError(
+            "no home directory: nowhere to keep features and downloads",
+            hint=f"name a directory for them: {CACHE_VARIABLE}=DIR",
+        ) from error
 
 
 def _in_data_dir(name, *, data_dir):
@@ -28,7 +40,7 @@ def _in_data_dir(name, *, data_dir):
             return open_corpus(folder, name=name)
     source = name if name in IMPORTERS else "NAME"
     hint = f"a corpus in its official layout is read by: lottery-train import {source} {data_dir} OUT"
-    if name == embedded.NAME:
+    if name in _SYNTHETIC:
         hint = f"it is made where --data-dir is left out; others are found with it in {DATA_VARIABLE}={data_dir}"
     raise CorpusError(f"{data_dir}: no corpus here: neither train.jsonl nor {name}/train.jsonl", hint=hint)
 
@@ -67,11 +79,11 @@ def find_corpus(name=embedded.NAME, *, data_dir=None):
     """Find a corpus, or make it.
 
     In this order: `data_dir`/NAME or `data_dir` itself; $LOTTERY_DATA/NAME, or $LOTTERY_DATA itself where it is
-    called NAME; for the embedded corpus, its synthesis (kept in the cache); the cache; the official download.
+    called NAME; for a synthetic corpus, its synthesis (kept in the cache); the cache; the official download.
     Under torchrun let one process call it first.
 
     Args:
-        name: "embedded", a key of IMPORTERS, or any folder of manifests below data_dir or $LOTTERY_DATA.
+        name: "embedded", "negatives", a key of IMPORTERS, or any folder of manifests below data_dir or $LOTTERY_DATA.
         data_dir: folder the user named (--data-dir); where given, nothing else is looked at.
     Returns:
         Corpus.
@@ -84,13 +96,13 @@ def find_corpus(name=embedded.NAME, *, data_dir=None):
     found = _in_environment(name)
     if found:
         return found
-    if name == embedded.NAME:
-        return embedded.build(cache_dir() / "corpora" / name)
+    if name in _SYNTHETIC:
+        return _SYNTHETIC[name](cache_dir() / "corpora" / name)
     if has_manifests(cache_dir() / "corpora" / name):
         return open_corpus(cache_dir() / "corpora" / name, name=name)
     if name in IMPORTERS:
         return _download(name)
-    known = ", ".join(sorted({embedded.NAME, *IMPORTERS}))
+    known = ", ".join(sorted({*_SYNTHETIC, *IMPORTERS}))
     raise CorpusError(
         f"corpus {name!r} was not found",
         hint=f"name its folder with --data-dir, set {DATA_VARIABLE}, or use one of: {known}",

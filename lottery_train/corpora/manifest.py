@@ -1,17 +1,24 @@
 """Manifests: one JSON object a line, one line an utterance, one file a split."""
 
+import codecs
 import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lottery_train.corpora.sound_files import file_fault
 from lottery_train.errors import CorpusError
 from runtime.files import write_atomic
 from runtime.foreign import escape, short
+from runtime.text import clean_text
+from runtime.tokenizer import WORD_START
 
 _REQUIRED = {"audio_filepath": str, "duration": (int, float), "text": str}
 _OPTIONAL = {"speaker": str, "lang": str, "offset": (int, float)}
 _TYPE_NAMES = {str: "a string", (int, float): "a number"}
+# No recording is 115 days long: such a number is a mistake, and sample counts made of it may overflow.
+_MAX_S = 1e7
+_MAX_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +73,34 @@ def _number(record, key):
         value = math.inf
     if not math.isfinite(value):
         raise _LineError(f"{key!r} is not a finite number")
+    if value > _MAX_S:
+        raise _LineError(f"{key!r} is {value:g} seconds, expected at most {_MAX_S:g}")
     return value
+
+
+def _text(record, *, needs_text):
+    """Return the transcript as tokens will spell it."""
+    text = clean_text(record.get("text", ""))
+    if needs_text and not text:
+        raise _LineError("'text' is empty")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise _LineError("'text' holds half of a surrogate pair")
+    # A recogniser with such a symbol could be trained, but nothing would load it.
+    wrong = sorted({character for character in text if character == WORD_START or not character.isprintable()})
+    if wrong:
+        names = " ".join(f"U+{ord(character):04X}" for character in wrong)
+        raise _LineError(f"'text' holds characters that no token can spell: {names}")
+    return text
+
+
+def _audio_path(record, *, manifest):
+    """Return the path of a line's recording."""
+    path = manifest.parent / record["audio_filepath"]
+    if fault := file_fault(path):
+        name = repr(record["audio_filepath"])
+        name = name if len(name) <= _MAX_NAME_CHARACTERS else f"{name[:_MAX_NAME_CHARACTERS]}…"
+        raise _LineError(f"audio file {name} {fault}")
+    return path
 
 
 def _parse_object(line, *, needs_text):
@@ -101,17 +135,10 @@ def _parse_line(line, *, manifest, number, needs_text):
     offset_s = _number(record, "offset") if "offset" in record else None
     if offset_s is not None and offset_s < 0:
         raise _LineError(f"'offset' must not be negative, found {short(record['offset'])}")
-    text = " ".join(record.get("text", "").split())
-    if needs_text and not text:
-        raise _LineError("'text' is empty")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise _LineError("'text' holds half of a surrogate pair")
-    audio_path = manifest.parent / record["audio_filepath"]
-    if not audio_path.is_file():
-        raise _LineError(f"audio file {short(record['audio_filepath'])} does not exist")
+    text = _text(record, needs_text=needs_text)
     return Utterance(
-        audio_path=audio_path, duration_s=duration_s, text=text, speaker=record.get("speaker"),
-        lang=record.get("lang"), offset_s=offset_s, manifest=manifest, line=number,
+        audio_path=_audio_path(record, manifest=manifest), duration_s=duration_s, text=text,
+        speaker=record.get("speaker"), lang=record.get("lang"), offset_s=offset_s, manifest=manifest, line=number,
     )  # fmt: skip
 
 
@@ -119,7 +146,7 @@ def read_manifest(path, *, on_error="raise", needs_text=True):
     """Read a split.
 
     Args:
-        path: manifest; `audio_filepath` is relative to its folder. Blank lines are ignored.
+        path: manifest; `audio_filepath` is relative to its folder. Blank lines and a byte-order mark are ignored.
         on_error: "raise" stops at the first line that cannot be used, "skip" leaves such lines out.
         needs_text: whether every line needs words; False for recordings of noise.
     Returns:
@@ -133,7 +160,7 @@ def read_manifest(path, *, on_error="raise", needs_text=True):
         raise ValueError(f"on_error must be 'raise' or 'skip', found {on_error!r}")
     path = Path(path)
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     except OSError as error:
         raise CorpusError(f"{path}: cannot read the manifest: {error.strerror}") from error
     utterances, skipped = [], []
@@ -155,7 +182,8 @@ def read_manifest(path, *, on_error="raise", needs_text=True):
 def write_manifest(path, *, utterances):
     """Write a split atomically.
 
-    Sound files inside the manifest's folder are named relative to it, others by their absolute path.
+    Sound files inside the manifest's folder are named relative to it, others by their absolute path. A byte of a name
+    that is not UTF-8 is written as the escape `\\udc80` to `\\udcff` (PEP 383).
 
     Raises:
         LotteryError: the file cannot be written.
@@ -176,7 +204,8 @@ def write_manifest(path, *, utterances):
             "offset": utterance.offset_s,
         }
         record = {key: value for key, value in record.items() if value is not None}
-        lines.append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        is_unicode = audio_path.as_posix().isprintable()
+        lines.append(json.dumps(record, ensure_ascii=not is_unicode, allow_nan=False) + "\n")
     write_atomic(path, "".join(lines))
 
 

@@ -32,6 +32,13 @@ def _hum(num_samples, *, rng):
     return np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 1.0) ** slope, length)[:num_samples]
 
 
+def reverberate(samples, *, rng):
+    """Return a clip with the reverberation of a drawn room: float64 (n,)."""
+    response = _impulse_response(rng)
+    length = _fast_length(len(samples) + len(response))
+    return np.fft.irfft(np.fft.rfft(samples, length) * np.fft.rfft(response, length), length)[: len(samples)]
+
+
 def place_in_room(samples, *, rng):
     """Return a clean utterance as a microphone in a quiet room would hear it.
 
@@ -44,9 +51,7 @@ def place_in_room(samples, *, rng):
     """
     pauses = rng.integers(round(0.05 * SAMPLE_RATE_HZ), round(_MAX_PAUSE_S * SAMPLE_RATE_HZ), size=2)
     padded = np.concatenate([np.zeros(pauses[0]), samples, np.zeros(pauses[1])])
-    response = _impulse_response(rng)
-    length = _fast_length(len(padded) + len(response))
-    wet = np.fft.irfft(np.fft.rfft(padded, length) * np.fft.rfft(response, length), length)[: len(padded)]
+    wet = reverberate(padded, rng=rng)
     noisy = add_noise(wet, noise=_hum(len(wet), rng=rng), snr_db=rng.uniform(15, 40), rng=rng)
     peak = np.abs(noisy).max()
     return (noisy * (10 ** (rng.uniform(-24, -3) / 20) / peak if peak else 1.0)).astype(np.float32)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lottery_train.corpora.download import Archive
 from lottery_train.corpora.entry import Entry, measure_entries
+from lottery_train.corpora.manifest import Skipped
 from lottery_train.errors import CorpusError
 from lottery_train.torchaudio_import import import_torchaudio
 
@@ -51,7 +52,12 @@ def read_corpus(source_dir):
         dataset = torchaudio.datasets.SPEECHCOMMANDS(root.parent, url=root.name, folder_in_archive="", subset=subset)
         entries = []
         for number in range(len(dataset)):
-            path, _, word, speaker, _ = dataset.get_metadata(number)
+            try:
+                path, _, word, speaker, _ = dataset.get_metadata(number)
+            except ValueError:
+                reason = "expected a name such as WORD/SPEAKER_nohash_0.wav"
+                skipped.append(Skipped(file=Path(dataset._walker[number]), line=None, reason=reason))
+                continue
             audio_path = root.parent / path
             entries.append(Entry(audio_path=audio_path, text=word, speaker=speaker, lang="en", file=audio_path))
         splits[split], unusable = measure_entries(entries, description=f"Speech Commands {subset}")

@@ -92,6 +92,8 @@ def read_corpus(source_dir):
     for split in ("test", "dev", "train"):
         try:
             dataset = segments(root.parent, release=_RELEASES[root.name], subset=split)
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"{root}: part {split}: a file in stm is not UTF-8 text: {error.reason}") from error
         except (OSError, RuntimeError) as error:
             raise CorpusError(f"{root}: part {split} is incomplete: {short(error)}") from error
         entries = list(_entries(dataset, excluded_talks=held_out_talks if split == "train" else (), skipped=skipped))

@@ -22,7 +22,7 @@ VARIANTS = {
 # fmt: on
 
 
-def draw_voice(rng, *, split):
+def draw_voice(rng, *, split, accents=ACCENTS):
     """Return a voice of a split as espeak-ng names it: accent+variant."""
     variants = VARIANTS[split]
-    return f"{ACCENTS[rng.integers(len(ACCENTS))]}+{variants[rng.integers(len(variants))]}"
+    return f"{accents[rng.integers(len(accents))]}+{variants[rng.integers(len(variants))]}"

@@ -1,6 +1,7 @@
 """lottery-export on the command line: the table, and errors that name the file and the next step."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from runtime.files import read_json, sha256_file, write_json
 from runtime.manifest import Manifest
 from runtime.signature import make_keys
 from tests.export.models import drawn_units, random_model, small_config, unit_mask, write_ticket
+from tests.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,18 @@ def test_target_and_bits_reach_the_ticket_file(tickets, tmp_path, capsys):
     assert found["basic"] < found["server"]
 
 
+def test_a_ticket_that_learnt_nothing_is_exported_with_a_warning(tickets, tmp_path, capsys):
+    folder = tmp_path / "level_02"
+    shutil.copytree(tickets["weight"], folder)
+    record = read_json(folder / "ticket.json")
+    record["metrics"]["dev"]["wer"] = 0.973
+    write_json(folder / "ticket.json", record)
+    assert main([str(folder), "--precision", "int8", "--out", str(tmp_path / "bundle")]) == 0
+    note = "dev WER is 97.3%, above 90%: this model has learnt next to nothing"
+    assert f"warning: {folder}: {note}" in capsys.readouterr().err
+    assert note in " ".join((tmp_path / "bundle" / "README.md").read_text().split())
+
+
 def test_structured_needs_units(tickets, tmp_path, capsys):
     error, hint = fails(capsys, tickets["weight"], "--structured", "--out", tmp_path / "bundle")
     assert "nothing to shrink" in error
@@ -116,6 +130,14 @@ def test_a_directory_that_is_there(tickets, tmp_path, capsys):
     assert str(tmp_path / "bundle") in error
     assert "another --out" in hint
     assert (tmp_path / "bundle" / "notes.txt").read_text() == "mine"
+
+
+def test_a_bundle_whose_replacement_was_killed_is_back_at_the_next_start(tickets, tmp_path, capsys):
+    aside = write_tiny_bundle(tmp_path / "moved").rename(tmp_path / ".bundle.abcdefgh.partial.old")
+    error, _ = fails(capsys, tickets["unit"], "--out", tmp_path / "bundle")
+    assert "a bundle is there already" in error
+    assert not aside.exists()
+    assert Manifest.load(tmp_path / "bundle").name == "moved"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

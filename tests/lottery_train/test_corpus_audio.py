@@ -94,3 +94,21 @@ def test_an_offset_beyond_the_end_is_an_error(tmp_path):
 def test_duration_comes_from_the_header(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(22050), 44100)
     assert measure_duration_s(tmp_path / "a.wav") == 0.5
+
+
+@pytest.mark.parametrize("duration_s", [0.49, 1.01, 1.99, 2.51, 1200.0])
+def test_a_duration_that_is_not_the_files_is_named_with_its_line(tmp_path, duration_s):
+    soundfile.write(tmp_path / "a.wav", np.zeros(24000), 16000)
+    utterance = _utterance(tmp_path / "a.wav", duration_s=duration_s, manifest=tmp_path / "train.jsonl", line=7)
+    if 1.0 <= duration_s <= 2.0:
+        assert load_audio(utterance).shape == (24000,)
+    else:
+        with pytest.raises(CorpusError, match=r"train\.jsonl:7: 'duration' is [\d.]+ s, .*a\.wav holds 1\.50 s$"):
+            load_audio(utterance)
+
+
+def test_a_part_that_its_file_ends_before_is_named(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(24000), 16000)
+    assert load_audio(_utterance(tmp_path / "a.wav", offset_s=1.0, duration_s=0.9)).shape == (8000,)
+    with pytest.raises(CorpusError, match=r"'duration' is 1\.2 s, .* holds 0\.50 s from 1 s on"):
+        load_audio(_utterance(tmp_path / "a.wav", offset_s=1.0, duration_s=1.2))

@@ -307,13 +307,16 @@ def test_folder_beside_its_manifests_can_be_moved(tmp_path):
     [
         ("name,words\na.wav,yes\n", r"metadata\.csv:1: the header lacks file, text"),
         ("", r"metadata\.csv:1: the header lacks"),
-        ('file,text\na.wav,"yes\n', r"metadata\.csv:\d: not CSV"),
+        ('file,text\na.wav,"yes\n', r"metadata\.csv:2: not CSV: .*, in the row that begins here"),
+        ('file,text\n"a.wav","yes\nb.wav,"no"\n', r"metadata\.csv:2: not CSV"),
+        ("file,text,text\na.wav,yes,no\n", r"metadata\.csv:1: the header names 'text' twice"),
+        (b"file,text\na.wav,yes\nb.wav,caf\xe9\n", r"metadata\.csv:3: not UTF-8 text: .* \(0xe9\)"),
         ("file,text,split\na.wav,yes,training set\n", r"metadata\.csv:2: split must be train, dev, test"),
         ("file,text\na.wav,yes\n", r"no utterance for training; 1 left out, the first is .*metadata\.csv:2: .*a\.wav"),
     ],
 )
 def test_folder_with_a_faulty_table(tmp_path, content, message):
-    (tmp_path / "metadata.csv").write_text(content)
+    (tmp_path / "metadata.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CorpusError, match=message):
         import_corpus("folder", source_dir=tmp_path, out_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -330,3 +333,18 @@ def test_an_unknown_importer_lists_the_known_ones(tmp_path):
     with pytest.raises(CorpusError) as caught:
         import_corpus("timit", source_dir=tmp_path, out_dir=tmp_path / "out")
     assert "an4, common_voice, folder, librispeech, mini_librispeech, speech_commands, tedlium" in caught.value.hint
+
+
+def test_speech_commands_counts_a_name_without_its_parts(tmp_path):
+    _speech_commands(tmp_path / "speech_commands_v0.02")
+    _record(tmp_path / "speech_commands_v0.02" / "yes" / "e5_nohash_first.wav")
+    corpus, splits = _imported("speech_commands", source_dir=tmp_path, out_dir=tmp_path / "out")
+    assert len(splits["train"]) == 3
+    assert [item.file.name for item in corpus.skipped] == ["e5_nohash_first.wav"]
+
+
+def test_a_talk_that_is_not_utf8_is_an_error(tmp_path):
+    _tedlium(tmp_path / "TEDLIUM_release1", parts=_TED_LINES)
+    (tmp_path / "TEDLIUM_release1/dev/stm/Bob_2010.stm").write_bytes(b"Bob_2010 1 Bob_2010 0 1 <NA> caf\xe9")
+    with pytest.raises(CorpusError, match="part dev: a file in stm is not UTF-8 text"):
+        import_corpus("tedlium", source_dir=tmp_path, out_dir=tmp_path / "out")

@@ -1,6 +1,7 @@
 """Where a corpus is looked for, and in which order."""
 
 import json
+import pwd
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 from lottery_train.corpora import an4, cache_dir, embedded, find_corpus, read_manifest
 from lottery_train.corpora.download import Archive
 from lottery_train.errors import CorpusError
+from runtime.errors import LotteryError
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +110,15 @@ def test_cache_dir_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache_dir() == tmp_path / "home" / ".cache" / "lottery-asr"
+
+
+def test_without_a_home_directory_the_variable_is_named(monkeypatch):
+    def nobody(number):
+        raise KeyError(number)
+
+    for name in ("LOTTERY_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(LotteryError, match="no home directory") as caught:
+        cache_dir()
+    assert "LOTTERY_CACHE" in caught.value.hint

@@ -1,12 +1,20 @@
 """Manifests: what is written is read back, and every fault names its file and line."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import soundfile
 
-from lottery_train.corpora import Utterance, check_characters, read_manifest, write_manifest
+from lottery_train.corpora import (
+    Utterance,
+    check_characters,
+    load_audio,
+    measure_duration_s,
+    read_manifest,
+    write_manifest,
+)
 from lottery_train.errors import CorpusError
 from runtime.tokenizer import Tokenizer
 
@@ -22,6 +30,18 @@ FAULTS = {
     "no text": ('{"audio_filepath": "audio/a.wav", "duration": 0.5}', "'text' is missing"),
     "null text": ('{"audio_filepath": "audio/a.wav", "duration": 0.5, "text": null}', "'text' must be a string"),
     "empty text": ('{"audio_filepath": "audio/a.wav", "duration": 0.5, "text": "  "}', "'text' is empty"),
+    "invisible text": (
+        r'{"audio_filepath": "audio/a.wav", "duration": 0.5, "text": "\u00ad\u200b"}',
+        "'text' is empty",
+    ),
+    "private use": (
+        r'{"audio_filepath": "audio/a.wav", "duration": 0.5, "text": "a\ue000b"}',
+        "no token can spell: U+E000",
+    ),
+    "mark of a word start": (
+        r'{"audio_filepath": "audio/a.wav", "duration": 0.5, "text": "a\u2581b"}',
+        "no token can spell: U+2581",
+    ),
     "half a surrogate": (r'{"audio_filepath": "audio/a.wav", "duration": 0.5, "text": "\ud800"}', "surrogate"),
     "path a number": ('{"audio_filepath": 3, "duration": 0.5, "text": "yes"}', "'audio_filepath' must be a string"),
     "duration a string": (
@@ -39,6 +59,18 @@ FAULTS = {
         '{"audio_filepath": "audio/a.wav", "duration": 1%s, "text": "yes"}' % ("0" * 400),
         "not a finite number",
     ),
+    "duration of a year": (
+        '{"audio_filepath": "audio/a.wav", "duration": 3e7, "text": "yes"}',
+        "'duration' is 3e+07 seconds, expected at most 1e+07",
+    ),
+    "offset that overflows": (
+        '{"audio_filepath": "audio/a.wav", "duration": 1, "offset": 1e308, "text": "yes"}',
+        "'offset' is 1e+308 seconds",
+    ),
+    "offset endless": (
+        '{"audio_filepath": "audio/a.wav", "duration": 1, "offset": 1e400, "text": "yes"}',
+        "'offset' is not a finite number",
+    ),
     "offset negative": (
         '{"audio_filepath": "audio/a.wav", "duration": 1, "offset": -1, "text": "yes"}',
         "'offset' must not be negative",
@@ -49,6 +81,10 @@ FAULTS = {
     ),
     "no such audio": ('{"audio_filepath": "audio/b.wav", "duration": 0.5, "text": "yes"}', "does not exist"),
     "audio a folder": ('{"audio_filepath": "audio", "duration": 0.5, "text": "yes"}', "does not exist"),
+    "name of 300 characters": (
+        '{"audio_filepath": "%s.wav", "duration": 0.5, "text": "yes"}' % ("x" * 300),
+        "xxx… cannot be opened: File name too long",
+    ),
     "NUL in the path": (r'{"audio_filepath": "a\u0000b", "duration": 0.5, "text": "yes"}', "does not exist"),
 }
 
@@ -144,3 +180,31 @@ def test_characters_outside_the_tokens_are_counted_with_their_line(folder):
     usable, skipped = check_characters(read_manifest(path)[0], tokenizer=Tokenizer.from_texts(["yes"]))
     assert [utterance.text for utterance in usable] == ["yes", "yes yes"]
     assert [str(item) for item in skipped] == [f"{path}:2: text holds characters outside the tokens: 9 \u00e9"]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_ignored(folder):
+    path = folder / "train.jsonl"
+    path.write_bytes(f"\ufeff{GOOD}\r\n\r\n{GOOD}\r\n".encode())
+    utterances, skipped = read_manifest(path)
+    assert ([utterance.line for utterance in utterances], skipped) == ([1, 3], [])
+
+
+def test_line_separators_inside_a_text_are_white_space_and_invisible_characters_are_gone(folder):
+    text = "y\u00ade\u200fs\u2028no\fagain"
+    path = _write_lines(folder, GOOD.replace("yes", text.replace("\f", "\\f")), "{}", GOOD)
+    utterances, skipped = read_manifest(path, on_error="skip")
+    assert [utterance.text for utterance in utterances] == ["yes no again", "yes"]
+    assert [item.line for item in skipped] == [2]
+
+
+def test_a_name_that_is_not_utf8_is_written_and_read_back(folder):
+    path = folder / "audio" / os.fsdecode(b"caf\xe9.wav")
+    try:
+        os.rename(folder / "audio" / "a.wav", path)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    write_manifest(folder / "train.jsonl", utterances=[Utterance(audio_path=path, duration_s=0.5, text="café")])
+    [found], _ = read_manifest(folder / "train.jsonl")
+    assert found == Utterance(audio_path=path, duration_s=0.5, text="café")
+    assert load_audio(found).shape == (8000,)
+    assert measure_duration_s(found.audio_path) == 0.5

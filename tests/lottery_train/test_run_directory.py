@@ -6,7 +6,7 @@ from lottery_train.errors import ConfigError
 from lottery_train.run_directory import clear_run
 
 OURS = (
-    "config.json", "tokens.txt", "bpe.model", "metrics.jsonl", "rewind.safetensors", "report.html",
+    "config.json", "tokens.txt", "bpe.model", "skipped.txt", "metrics.jsonl", "rewind.safetensors", "report.html",
     "tensorboard/events", "level_00/ticket.json", "level_12.work/checkpoint.safetensors",
     "controls/random-ticket_03/ticket.json",
 )  # fmt: skip

@@ -16,7 +16,12 @@ from lottery_train.settings import explain, with_settings
     [
         ("data.corpus", "null", "text"),
         ("data.corpus", "", "the name of a corpus"),
-        ("data.tokens", "bpe", "char, bpe:N or unigram:N"),
+        ("data.tokens", "bpe", "char, bpe:N, unigram:N or init"),
+        ("data.tokens", "init", "another value without train.init_from"),
+        ("data.negatives_share", "1", "more than 0 and less than 1"),
+        ("data.num_room_copies", "-1", "at least 0"),
+        ("train.gain_range_db", "[10, -10]", "[low, high] within -60 to 60"),
+        ("train.perturb_probability", "2", "0 to 1"),
         ("data.speeds", "1.0", "a list of finite numbers"),
         ("data.speeds", "[]", "one or more numbers from 0.5 to 2"),
         ("data.speeds", '[1, "2"]', "a list of finite numbers"),

@@ -4,6 +4,7 @@ import pytest
 
 from lottery_train.errors import ConfigError
 from lottery_train.tokenization import build_tokens, encoder, vocabulary_size
+from runtime.files import write_json
 from runtime.tokenizer import BLANK, Tokenizer
 
 TEXTS = ["enter seventy eight", "stop", "seventy two", "a b c two", "enter two a", "stop eight"] * 5
@@ -67,3 +68,8 @@ def test_the_size_of_a_vocabulary_before_there_is_one(tmp_path):
     tokenizer, _ = build_tokens(TEXTS, spec="char")
     tokenizer.save(tmp_path / "tokens.txt")
     assert vocabulary_size("unigram:90", out=tmp_path)[0] == len(tokenizer)
+    write_json(tmp_path / "ticket.json", {"tokens": list(tokenizer.symbols)})
+    assert vocabulary_size("init", init_from=tmp_path)[0] == len(tokenizer)
+    write_json(tmp_path / "ticket.json", {"tokens": "abc"})
+    with pytest.raises(ConfigError, match=r"names no tokens"):
+        vocabulary_size("init", init_from=tmp_path)

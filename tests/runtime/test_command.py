@@ -34,6 +34,25 @@ def test_debug_shows_the_traceback():
         run_command(fail, ["--debug"])
 
 
+def test_any_other_exception_is_a_bug_told_in_one_line(capsys):
+    def main(argv):
+        raise KeyError("first\nsecond" + "x" * 500)
+
+    assert run_command(main, []) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(r"error: this is a bug: KeyError: 'first\nsecondxxx")
+    assert len(first) < 250
+    assert second.startswith("hint: --debug")
+    with pytest.raises(KeyError):
+        run_command(main, ["--debug"])
+
+
+def test_debug_behind_two_dashes_is_an_argument():
+    seen = []
+    assert run_command(seen.extend, ["--debug", "a", "--", "--debug"]) == 0
+    assert seen == ["a", "--", "--debug"]
+
+
 def test_interrupt_exits_130(capsys):
     def interrupt(argv):
         raise KeyboardInterrupt

@@ -11,7 +11,15 @@ import pytest
 
 from runtime import files
 from runtime.errors import LotteryError
-from runtime.files import atomic_directory, read_json, require_writable, sha256_file, write_atomic, write_json
+from runtime.files import (
+    atomic_directory,
+    finish_interrupted,
+    read_json,
+    require_writable,
+    sha256_file,
+    write_atomic,
+    write_json,
+)
 
 
 def test_sha256_equals_hashlib(tmp_path):
@@ -140,11 +148,8 @@ def test_ctrl_c_while_directories_change_places_leaves_the_old_one(tmp_path, mon
     assert contents(tmp_path) == {"bundle": "old"}
 
 
-@pytest.mark.parametrize("num_renames", [0, 1, 2])
-def test_a_crash_at_any_rename_loses_neither_directory(tmp_path, num_renames):
-    write_directory(tmp_path / "bundle", "old")
-    program = f"""
-import os, pathlib, sys
+CRASH = """
+import os, sys
 from runtime import files
 renames, rename = [], os.rename
 def crash(source, target):
@@ -157,11 +162,67 @@ files.shutil.rmtree = lambda *_, **__: os._exit(9)
 with files.atomic_directory(sys.argv[1]) as partial:
     (partial / "file").write_text("new")
 """
-    command = [sys.executable, "-c", program, str(tmp_path / "bundle")]
+
+
+def crash(path, *, num_renames):
+    """Replace a directory in a process that is gone after so many renames."""
+    command = [sys.executable, "-c", CRASH.format(num_renames=num_renames), str(path)]
     assert subprocess.run(command, env=os.environ | {"PYTHONPATH": os.getcwd()}).returncode == 9
+
+
+@pytest.mark.parametrize("num_renames", [0, 1, 2])
+def test_a_crash_at_any_rename_loses_neither_directory(tmp_path, num_renames):
+    write_directory(tmp_path / "bundle", "old")
+    crash(tmp_path / "bundle", num_renames=num_renames)
     found = contents(tmp_path)
     assert sorted(found.values()) == ["new", "old"]
     assert found.get("bundle") == {0: "old", 1: None, 2: "new"}[num_renames]
+    # Not finished before it was moved: the old one stays.
+    finish_interrupted(tmp_path / "bundle")
+    assert contents(tmp_path) == {"bundle": {0: "old", 1: "new", 2: "new"}[num_renames]}
+
+
+def test_the_old_directory_comes_back_where_the_new_one_is_lost(tmp_path):
+    write_directory(tmp_path / "bundle", "old")
+    crash(tmp_path / "bundle", num_renames=1)
+    (new,) = tmp_path.glob(".bundle.*.partial")
+    (new / "file").unlink()
+    new.rmdir()
+    finish_interrupted(tmp_path / "bundle")
+    assert contents(tmp_path) == {"bundle": "old"}
+
+
+def test_the_next_write_clears_up_after_a_crash(tmp_path):
+    write_directory(tmp_path / "bundle", "old")
+    for num_renames in (0, 1, 2):
+        crash(tmp_path / "bundle", num_renames=num_renames)
+    write_directory(tmp_path / "bundle", "newest")
+    assert contents(tmp_path) == {"bundle": "newest"}
+
+
+def test_what_another_process_writes_just_now_is_left_alone(tmp_path):
+    write_directory(tmp_path / "bundle", "old")
+    crash(tmp_path / "bundle", num_renames=1)
+    with atomic_directory(tmp_path / "other") as partial:
+        (partial / "file").write_text("being written")
+        before = sorted(tmp_path.iterdir())
+        # The same state but for the lock: moved aside, and still at work.
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other").rename(f"{partial}.old")
+        finish_interrupted(tmp_path / "other")
+        assert partial.is_dir()
+        assert not (tmp_path / "other").exists()
+        Path(f"{partial}.old").rmdir()
+        assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "other" / "file").read_text() == "being written"
+
+
+def test_hidden_directories_of_a_user_are_not_taken_for_leftovers(tmp_path):
+    for name in (".bundle.download", ".bundle.download.old", ".bundle.v2.abcdefgh.partial", "bundle.abcdefgh.partial"):
+        write_directory(tmp_path / name, "mine")
+    before = contents(tmp_path)
+    write_directory(tmp_path / "bundle", "new")
+    assert contents(tmp_path) == before | {"bundle": "new"}
 
 
 @pytest.mark.parametrize("has_old", [False, True])

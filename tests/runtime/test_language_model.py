@@ -143,15 +143,35 @@ def test_a_missing_extra_is_answered_with_the_pip_line(arpa, monkeypatch):
     assert caught.value.hint == 'pip install "lottery-asr[lm]"'
 
 
-@pytest.mark.parametrize("content", [None, "", "hello\n", ARPA[:200]])
+@pytest.mark.parametrize("content", [None, "", "hello\n", ARPA[:200], b"\xe9t\xe9\n" * 9])
 def test_what_is_no_language_model_is_named(kenlm, tmp_path, content):
     path = tmp_path / "bad.arpa"
     if content is not None:
-        path.write_text(content)
-    with pytest.raises(LotteryError, match=r"bad\.arpa: (no such file|not a language model: )") as caught:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(LotteryError, match=r"bad\.arpa(:\d+)?: (no such file|not a language model: )") as caught:
         LanguageModel(path).prepare(CHARACTERS)
     assert caught.value.hint
     assert "threw" not in str(caught.value), "C++ is not what a user wants to read"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ARPA.replace("c\t-0.1", "caf\xe9\t-0.1").encode("latin-1"), r"bad\.arpa:12: not UTF-8 text: .* \(0xe9\)"),
+        (ARPA.replace("-0.4\ta ab", "-0.4\ta none").encode(), r"bad\.arpa:16: not a language model: "),
+    ],
+)
+def test_the_line_at_fault_is_named(kenlm, tmp_path, content, message):
+    (tmp_path / "bad.arpa").write_bytes(content)
+    with pytest.raises(LotteryError, match=message):
+        LanguageModel(tmp_path / "bad.arpa").prepare(CHARACTERS)
+
+
+def test_words_beyond_ascii_are_read(kenlm, tmp_path):
+    (tmp_path / "good.arpa").write_bytes(ARPA.replace("c", "ç").encode())
+    scorer = LanguageModel(tmp_path / "good.arpa", weight=1.0, word_bonus=0.0).prepare(Tokenizer.from_texts(["aç"]))
+    state, score = read(scorer, Tokenizer.from_texts(["aç"]).encode("ç a"))
+    assert score == pytest.approx(NATURAL * (-1.1 - 0.3), abs=1e-5), "the back-off of <s>, and the word's own"
 
 
 def test_loading_is_silent(kenlm, arpa, capfd):

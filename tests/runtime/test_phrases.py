@@ -20,7 +20,12 @@ def test_a_file_holds_a_phrase_a_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "0 phrases"), (b"# none\n\n", "0 phrases"), (b"\xff\xfe", "not UTF-8"), (None, "cannot read")],
+    [
+        (b"", "0 phrases"),
+        (b"# none\n\n", "0 phrases"),
+        (b"\xef\xbb\xbfgo\n\xff\xfe", "txt:2: not UTF-8 .*0xff"),
+        (None, "cannot read"),
+    ],
 )
 def test_a_file_without_phrases_is_named(tmp_path, content, reason):
     path = tmp_path / "words.txt"
@@ -59,3 +64,15 @@ def test_what_cannot_be_spelled_is_explained(tokenizer, phrase, message, hint):
         Speller(tokenizer).spell(phrase)
     assert message in str(caught.value)
     assert hint in caught.value.hint
+
+
+def test_invisible_characters_and_other_line_separators_of_a_phrase_go(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes("go\u2028left\r\nst\u00adop\n".encode())
+    assert [Speller(CHARACTERS).spell(phrase) for phrase in read_phrases(path)] == ["▁go▁left", "▁stop"]
+
+
+def test_a_file_of_another_encoding_is_named_with_its_line(tmp_path):
+    (tmp_path / "words.txt").write_bytes(b"go\nstop\ncaf\xe9\n")
+    with pytest.raises(LotteryError, match=r"words\.txt:3: not UTF-8 text: .* \(0xe9\)"):
+        read_phrases(tmp_path / "words.txt")

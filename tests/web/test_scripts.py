@@ -1,5 +1,6 @@
 """The page's scripts under Node.js beside what they port: features, resampling, tokens, lines. No browser."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -12,8 +13,10 @@ import soundfile
 import soxr
 
 from runtime import Endpointer, EndpointRules, Recognizer
+from runtime.confidence import Calibration, Logistic
 from runtime.endpoint import Endpoint
 from runtime.features import SAMPLE_RATE_HZ, fbank
+from runtime.manifest import Manifest
 from runtime.synthetic import speech_like
 from tests.tiny_bundle import speak, write_tiny_bundle
 
@@ -234,7 +237,63 @@ def test_a_listener_that_cannot_keep_up_drops_and_counts(recognizing, tiny):
     assert found["figures"]["heardS"] == 3
 
 
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """A tiny bundle whose manifest has confidences and a threshold that two tones at once do not reach."""
+    folder = write_tiny_bundle(tmp_path_factory.mktemp("calibrated") / "bundle")
+    calibration = Calibration(
+        word=Logistic(bias=0.3, weight=0.9), utterance=Logistic(bias=1.2, weight=-2.0), min_confidence=0.12
+    )
+    dataclasses.replace(Manifest.load(folder), confidence=calibration).write(folder)
+    return folder
+
+
+def test_confidences_and_rejection_equal_the_runtimes(recognizing, calibrated):
+    recognizer = Recognizer(calibrated, backend="onnxruntime")
+    unclear = 0.5 * (speak("abcde") + speak("edcba"))
+    verdicts = []
+    for samples in (speak("abc de"), unclear, speak("bad cab ace"), np.zeros(8000, np.float32)):
+        found, expected = recognizing.recognize(calibrated, samples), recognizer.transcribe(samples)
+        assert found["text"] == expected.text
+        assert found["isRejected"] == expected.is_rejected
+        assert [word["text"] for word in found["words"]] == [word.text for word in expected.words]
+        # the features' difference, through the model
+        assert found["confidence"] == pytest.approx(expected.confidence, abs=2e-3)
+        assert [word["confidence"] for word in found["words"]] == pytest.approx(
+            [word.confidence for word in expected.words], abs=2e-3
+        )
+        verdicts.append(expected.is_rejected)
+    assert verdicts == [False, True, False, False]
+
+
+def test_lines_are_judged_one_by_one(recognizing, calibrated):
+    pause = np.zeros(round(1.3 * SAMPLE_RATE_HZ), np.float32)
+    unclear = 0.5 * (speak("abcde") + speak("edcba"))
+    samples = np.concatenate([speak("ab cd"), pause, unclear, pause, speak("bad"), pause])
+    found = recognizing.recognize(calibrated, samples, block=320, action="converse")
+    assert [(line["text"], line["isRejected"]) for line in found["lines"]] == [
+        ("ab cd", False),
+        ("", True),
+        ("bad", False),
+    ]
+    assert found["lines"][1]["words"]
+    assert {partial["isRejected"] for partial in found["partials"]} == {False, True}
+
+
 BROKEN = {
+    "confidence": (lambda m: m.update(confidence={"word": {"bias": 0, "weight": 1}}), "confidence.utterance"),
+    "coefficient": (
+        lambda m: m.update(
+            confidence={name: {"bias": 0, "weight": 1e9} for name in ("word", "utterance")} | {"min_confidence": 0.5}
+        ),
+        "confidence.word",
+    ),
+    "threshold": (
+        lambda m: m.update(
+            confidence={name: {"bias": 0, "weight": 1} for name in ("word", "utterance")} | {"min_confidence": 2}
+        ),
+        "min_confidence is 2",
+    ),
     "schema": (lambda m: m.update(schema_version=2), "schema version 2"),
     "front end": (lambda m: m.update(num_mels=40), "num_mels is 40"),
     "chunk": (lambda m: m.update(chunk_frames="4"), "chunk_frames"),

@@ -185,7 +185,7 @@ function connect() {
   $("bench").onclick = runBenchmark;
   $("precision").onchange = $("threads").onchange = reload;
   $("notice-close").onclick = hideNotice;
-  $("copy-text").onclick = () => copy(app.lines.map((line) => line.text).join("\n"), $("copy-text"));
+  $("copy-text").onclick = () => copy(app.lines.filter((line) => !line.isRejected).map((line) => line.text).join("\n"), $("copy-text"));
   $("save-sound").onclick = () => saveFile("heard.wav", encodeWav(app.recording.samples, app.recording.sampleRateHz));
   $("copy-bench").onclick = () => copy($("bench-json").textContent, $("copy-bench"));
   $("clear-text").onclick = () => {

@@ -43,7 +43,7 @@ export class Conversation {
     const finals = [];
     if (reason) {
       const result = this.#stream.endSegment({ keepOpenWord: reason === "max_length" });
-      if (result.text) finals.push({ ...result, reason });
+      if (result.words.length) finals.push({ ...result, reason });
       this.#isLineShown = this.#stream.hasText;
     }
     return { finals, partial: this.#partial() };
@@ -52,7 +52,7 @@ export class Conversation {
   /** Decode what is left and return the last lines. */
   async finish() {
     const result = await this.#stream.finish();
-    return { finals: result.text ? [{ ...result, reason: "end" }] : [], partial: this.#partial(true) };
+    return { finals: result.words.length ? [{ ...result, reason: "end" }] : [], partial: this.#partial(true) };
   }
 
   /** Milliseconds a chunk (features, model and decoding), real-time factor, and the delay of the first text of a line. */
@@ -80,11 +80,14 @@ export class Conversation {
     this.#spentMs = 0;
   }
 
-  /** Return {words, numSettled}: the line being spoken; so many words from the left will not change. */
+  /**
+   * Return {words, numSettled, isRejected}: the line being spoken; so many words from the left will not change; whether
+   * it would be rejected as things stand.
+   */
   #partial(isEmpty = false) {
-    if (isEmpty) return { words: [], numSettled: 0 };
-    const { words } = this.#stream.result();
+    if (isEmpty) return { words: [], numSettled: 0, isRejected: false };
+    const { words, isRejected } = this.#stream.result();
     const isClosed = this.#stream.silenceS >= CLOSED_AFTER_S;
-    return { words, numSettled: isClosed ? words.length : Math.max(0, words.length - 1) };
+    return { words, numSettled: isClosed ? words.length : Math.max(0, words.length - 1), isRejected };
   }
 }

@@ -9,6 +9,7 @@ const SCHEMA_VERSION = 1;
 const MAX_STATES = 64;
 const MAX_STATE_ELEMENTS = 2 ** 26;
 const MAX_MODEL_BYTES = 2 ** 30;
+const MAX_COEFFICIENT = 1000;
 const MODEL_ROLES = { fp32: "model", int8: "model_int8" };
 // What features.js computes: a bundle that asks for anything else would be fed the wrong numbers.
 const FRONT_END = {
@@ -39,6 +40,8 @@ export class Manifest {
     this.vocabSize = integer(value.vocab_size, { name: "vocab_size", low: 2, high: 65536 });
     if (!Array.isArray(value.states) || value.states.length > MAX_STATES) fail("states is no short list");
     this.states = value.states.map(checkState);
+    /** {word, utterance, minConfidence}, or null where the bundle is not calibrated: then nothing is rejected. */
+    this.confidence = value.confidence === undefined ? null : checkConfidence(value.confidence);
     this.tokens = checkFile(value.files?.tokens, "tokens");
     /** Precision -> its file {path, sha256, bytes}; one at least. */
     this.models = {};
@@ -82,6 +85,22 @@ function checkState(state) {
     fail(`state ${name} begins with ${initial}`);
   }
   return { name: String(name), dims, size, dtype, initial };
+}
+
+function checkConfidence(value) {
+  const parts = {};
+  for (const name of ["word", "utterance"]) {
+    const { bias, weight } = value?.[name] ?? {};
+    if (![bias, weight].every((number) => Number.isFinite(number) && Math.abs(number) <= MAX_COEFFICIENT)) {
+      fail(`confidence.${name} is no bias and weight`);
+    }
+    parts[name] = { bias, weight };
+  }
+  const minConfidence = value.min_confidence;
+  if (!Number.isFinite(minConfidence) || minConfidence < 0 || minConfidence > 1) {
+    fail(`confidence.min_confidence is ${minConfidence}, expected 0 to 1`);
+  }
+  return { ...parts, minConfidence };
 }
 
 function checkFile(entry, role) {

@@ -1,4 +1,5 @@
 /** Recognition: a loaded bundle opens one Stream per utterance or conversation; as in runtime/recognizer.py. */
+import { FrameEntropy, utteranceConfidence, wordConfidence } from "./confidence.js";
 import { GreedySearch } from "./ctc.js";
 import {
   ENCODER_FRAME_MS, Fbank, NUM_MELS, PADDING_VALUE, SAMPLE_RATE_HZ, numChunks, paddedFrames,
@@ -31,6 +32,7 @@ export class Stream {
   #fbank = new Fbank();
   #state;
   #search;
+  #entropy = new FrameEntropy();
   #features = new Float32Array(0);
   #numFeatures = 0;
   #numSamples = 0;
@@ -100,11 +102,13 @@ export class Stream {
   }
 
   /**
-   * Return what the current segment holds so far; its last word may still grow.
-   * @returns {{text: string, ids: number[], words: {text: string, startS: number, endS: number, confidence: number}[]}}
+   * Return what the current segment holds so far; its last word may still grow. The text is empty where the result is
+   * rejected, the words are what was heard.
+   * @returns {{text: string, ids: number[], words: {text: string, startS: number, endS: number, confidence: number}[],
+   *     confidence: number, isRejected: boolean}}
    */
   result() {
-    return this.#result(this.#search.ids.length);
+    return this.#result(this.#search.ids.length, this.#numDecodedFrames);
   }
 
   /**
@@ -116,8 +120,9 @@ export class Stream {
     const isCut = keepOpenWord && words.length > 1;
     const count = isCut ? words.at(-1).first : this.#search.ids.length;
     this.#segmentStart = isCut ? this.#search.frames[count] : this.#numDecodedFrames;
-    const result = this.#result(count);
+    const result = this.#result(count, this.#segmentStart);
     this.#search.commit(count);
+    this.#entropy.forget(this.#segmentStart);
     return result;
   }
 
@@ -132,28 +137,44 @@ export class Stream {
       const { logprobs, state } = await this.#session.step(joined.slice(at, at + window), this.#state);
       this.#state = state;
       this.#search.accept(logprobs, this.#manifest.vocabSize);
+      this.#entropy.accept(logprobs, this.#manifest.vocabSize);
       this.#numSteps += 1;
     }
     this.#features = joined.slice(at);
   }
 
-  #result(count) {
+  #result(count, end) {
+    const calibration = this.#manifest.confidence;
     const { frames, logprobs } = this.#search;
     const ids = this.#search.ids.slice(0, count);
     const words = this.#tokenizer.words(ids).map(({ text, first, last }) => {
-      const probabilities = logprobs.slice(first, last + 1).map(Math.exp);
+      const probability = mean(logprobs.slice(first, last + 1).map(Math.exp));
       return {
         text,
         startS: this.#timeS(frames[first]),
         endS: this.#timeS(frames[last] + 1),
-        confidence: probabilities.reduce((sum, value) => sum + value, 0) / probabilities.length,
+        confidence: calibration ? wordConfidence(calibration, probability) : probability,
       };
     });
-    return { text: words.map((word) => word.text).join(" "), ids, words };
+    const confidence = this.#confidence(words, end);
+    const isRejected = words.length > 0 && calibration !== null && confidence < calibration.minConfidence;
+    const text = isRejected ? "" : words.map((word) => word.text).join(" ");
+    return { text, ids, words, confidence, isRejected };
+  }
+
+  #confidence(words, end) {
+    if (!words.length) return 0;
+    const calibration = this.#manifest.confidence;
+    if (!calibration) return mean(words.map((word) => word.confidence));
+    return utteranceConfidence(calibration, this.#entropy.nats(end) / words.length);
   }
 
   #timeS(frame) {
     // The padding at the end can bring symbols after the last sample.
     return Math.round(1000 * Math.min(frame * FRAME_S, this.durationS)) / 1000;
   }
+}
+
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

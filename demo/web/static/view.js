@@ -64,16 +64,20 @@ export function showMicrophones(microphones, chosen) {
   fillSelect($("device"), [["", "default"], ...named.map(({ deviceId, label }) => [deviceId, label])], chosen);
 }
 
-/** Show a finished line, {text, words}. */
-export function addLine({ text, words }) {
+const NOT_UNDERSTOOD = "(not understood)";
+
+/** Show a finished line, {text, words, isRejected}; of one that is rejected, only that there was one. */
+export function addLine({ text, words, isRejected }) {
   const line = document.createElement("li");
-  line.append(element("time", formatClock(words[0].startS)), element("span", text));
+  line.append(element("time", formatClock(words[0].startS)), element("span", isRejected ? NOT_UNDERSTOOD : text));
+  line.classList.toggle("is-rejected", isRejected);
   $("lines").append(line);
   showTranscriptTools();
 }
 
-/** Show the line being spoken: settled words in full, the newest in a softer colour. */
-export function showPartial({ words, numSettled }) {
+/** Show the line being spoken: settled words in full, the newest in a softer colour; faint where it may be rejected. */
+export function showPartial({ words, numSettled, isRejected = false }) {
+  $("partial").classList.toggle("is-rejected", isRejected);
   const spell = (some) => some.map((word) => word.text).join(" ");
   const open = element("span", spell(words.slice(numSettled)));
   open.className = "open";
@@ -110,7 +114,7 @@ export function addFile(name) {
   $("results").append(item);
   return {
     progress: (share) => (status.textContent = `${Math.round(100 * share)} %`),
-    done: ({ words, audioS, wallS }) => {
+    done: ({ words, numRejected, audioS, wallS }) => {
       status.textContent = `${format(audioS, 1)} s in ${format(wallS, 2)} s, ${format(audioS / wallS, 0)}x real time`;
       const spoken = document.createElement("p");
       spoken.className = "words";
@@ -120,7 +124,12 @@ export function addFile(name) {
         word.append(element("small", startS.toFixed(2)));
         spoken.append(word);
       }
-      if (!words.length) spoken.textContent = "(no words)";
+      if (!words.length && !numRejected) spoken.textContent = "(no words)";
+      if (numRejected) {
+        const note = element("span", numRejected > 1 ? `(${numRejected} not understood)` : NOT_UNDERSTOOD);
+        note.className = "is-rejected";
+        spoken.append(note);
+      }
       item.append(spoken);
     },
     failed: ({ message, hint }) => {

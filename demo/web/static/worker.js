@@ -2,9 +2,11 @@
 import { benchmark } from "./bench.js";
 import { loadBundle } from "./bundle.js";
 import { hasSimd } from "./device.js";
+import { endpoint } from "./endpoint.js";
 import { UserError, describeError } from "./errors.js";
 import { Listener } from "./listener.js";
 
+const PIECE_S = 0.1;
 const VENDOR_URL = new URL("../vendor/", import.meta.url);
 const BUNDLE_URL = new URL("../bundle/", import.meta.url);
 
@@ -38,16 +40,29 @@ const methods = {
     listener?.end();
   },
 
-  /** Recognise a whole clip. */
+  /** Recognise a whole clip: {text, words, ids, numRejected, audioS, wallS}; pauses end an utterance, each judged by itself. */
   async transcribe({ samples, sampleRateHz }, tell) {
     const stream = recognizer.stream({ sampleRateHz });
     const start = performance.now();
-    for (let at = 0; at < samples.length; at += sampleRateHz) {
-      await stream.accept(samples.subarray(at, at + sampleRateHz));
-      tell({ share: Math.min(1, (at + sampleRateHz) / samples.length) });
+    const results = [];
+    // Shorter than most chunks, so that a pause is seen at the chunk that completes it.
+    const length = Math.max(1, Math.round(PIECE_S * sampleRateHz));
+    for (let at = 0; at < samples.length; at += length) {
+      await stream.accept(samples.subarray(at, at + length));
+      const reason = endpoint(stream);
+      if (reason) results.push(stream.endSegment({ keepOpenWord: reason === "max_length" }));
+      tell({ share: Math.min(1, (at + length) / samples.length) });
     }
-    const result = await stream.finish();
-    return { ...result, audioS: stream.durationS, wallS: (performance.now() - start) / 1000 };
+    results.push(await stream.finish());
+    const kept = results.filter((result) => result.text);
+    return {
+      text: kept.map((result) => result.text).join(" "),
+      words: kept.flatMap((result) => result.words),
+      ids: results.flatMap((result) => result.ids),
+      numRejected: results.filter((result) => result.isRejected).length,
+      audioS: stream.durationS,
+      wallS: (performance.now() - start) / 1000,
+    };
   },
 
   /** Time the bundle on this device. */

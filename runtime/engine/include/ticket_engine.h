@@ -8,6 +8,13 @@
  *   ticket_state_init(model, state);
  *   for each chunk: ticket_step(model, 1, &features, &state, &log_probs, workspace);
  *
+ * Text: the best symbol of each frame, repeats and blanks (symbol 0) removed; tokens.txt spells the symbols. Whether the
+ * text is to be trusted, by the numbers of `confidence.utterance` and `min_confidence` in the bundle's manifest.json:
+ *
+ *   for each frame t of the utterance, each symbol v:  nats -= exp(log_probs[t][v]) * log_probs[t][v];
+ *   confidence = 1 / (1 + exp(-(bias + weight * log(nats / num_words + 0.01))));
+ *   if (confidence < min_confidence) reject;                          (docs/formats.md, "Confidence")
+ *
  * Threads: a model is read-only once opened, so any number of threads may step it at once, each with a workspace of
  * its own. A state belongs to one stream; two threads must not step the same one at once.
  */
