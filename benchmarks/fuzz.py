@@ -5,8 +5,9 @@
                                                         interrupted, and goes on where it stood
     python -m benchmarks.fuzz --reader onnx --first 1234 --cases 1      one case again
 
-A case is a function of (seed, reader, number). A finding is: a signal, more than CASE_S seconds, an exception that is no
-LotteryError, memory beyond a bound, or a message that is long or not printable. Each reader runs in a process of its own.
+A case is a function of (seed, reader, number). A finding is: a signal, more than CASE_S seconds, an exception that is
+no LotteryError, memory beyond a bound, or a message that is long or not printable. Each reader runs in a process of its
+own.
 """
 
 import argparse
@@ -92,17 +93,8 @@ def run_piece(name, *, first, last, seed):
         with tempfile.NamedTemporaryFile() as counts:
             counts.write(bytes(_COUNTS.size))
             counts.flush()
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.fuzz",
-                "--worker",
-                name,
-                str(first),
-                str(last),
-                str(seed),
-                counts.name,
-            ]
+            numbers = [str(number) for number in (first, last, seed)]
+            command = [sys.executable, "-m", "benchmarks.fuzz", "--worker", name, *numbers, counts.name]
             started = time.monotonic()
             child = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, errors="replace")
             total["seconds"] += time.monotonic() - started

@@ -4,10 +4,11 @@ import copy
 import json
 import struct
 
+_BITS = (7, 8, 15, 16, 31, 32, 48, 53, 63)
 INTEGERS = sorted(
-    {0, 1, 2, 3, 7, 255, 256, 1023, 65535, 65536}
-    | {sign * ((1 << bits) + near) for bits in (7, 8, 15, 16, 31, 32, 48, 53, 63) for near in (-1, 0, 1) for sign in (1, -1)}
-)  # fmt: skip
+    {0, 1, 2, 3, 7, 100, 1000, 1023}
+    | {sign * ((1 << bits) + near) for bits in _BITS for near in (-1, 0, 1) for sign in (1, -1)}
+)
 # JSON values in the place of others; texts of them are hostile in file names, tables and terminals.
 VALUES = (
     None, True, False, 0, -1, 1, 3.5, 1e999, -1e999, float("nan"), 2**31, 2**63, 2**64, 10**40, -(2**70), 1e308, 1e-320,
@@ -16,9 +17,9 @@ VALUES = (
 )  # fmt: skip
 # Pieces of text in the place of others.
 PIECES = (
-    b"\x00", b"\x1b[31m", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b"\t", b"\xe2\x80\xa8", b"\xe2\x80\x8f", b"\xc2\x85", b'"',
-    b'""', b"'", b"\\", b"{", b"[" * 200, b",", b":1e999", b"-1", b"1e999", b"nan", b"9" * 50, b"0x1", b" " * 40, b"\xed\xa0\x80",
-    b"A" * 5000, b"\xf0\x9f\x98\x80", b"#", b"=", b"(", b")", b"<s>", b"../",
+    b"\x00", b"\x1b[31m", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b"\t", b"\xe2\x80\xa8", b"\xe2\x80\x8f",
+    b"\xc2\x85", b'"', b'""', b"'", b"\\", b"{", b"[" * 200, b",", b":1e999", b"-1", b"1e999", b"nan", b"9" * 50,
+    b"0x1", b" " * 40, b"\xed\xa0\x80", b"A" * 5000, b"\xf0\x9f\x98\x80", b"#", b"=", b"(", b")", b"<s>", b"../",
 )  # fmt: skip
 
 

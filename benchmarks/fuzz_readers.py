@@ -270,7 +270,7 @@ def ort_model(folder):
 READERS = {
     reader.name: reader
     for reader in (
-        ManifestReader, TokensReader, OnnxReader, OrtReader, SessionReader, EngineReader, PhrasesReader, LanguageModelReader,
-        SignatureReader, DeviceReportReader, *TRAINING_READERS, *AUDIO_READERS,
+        ManifestReader, TokensReader, OnnxReader, OrtReader, SessionReader, EngineReader, PhrasesReader,
+        LanguageModelReader, SignatureReader, DeviceReportReader, *TRAINING_READERS, *AUDIO_READERS,
     )
 }  # fmt: skip

@@ -20,12 +20,10 @@ def mutate_safetensors(data, *, rng, others=()):
     if rng.random() < 0.3:
         value = json.loads(header)
         # A mask keeps its own header in a text.
-        texts = [key for key in value.get("__metadata__", {})]
+        texts = value.get("__metadata__", {})
         if texts:
-            key = rng.choice(texts)
-            value["__metadata__"][key] = mutate_json(value["__metadata__"][key].encode(), rng=rng).decode(
-                "utf-8", "replace"
-            )
+            key = rng.choice(list(texts))
+            texts[key] = mutate_json(texts[key].encode(), rng=rng).decode("utf-8", "replace")
             header = json.dumps(value).encode()
         else:
             header = header.replace(b"F32", rng.choice((b"F8", b"F8_E4M3", b"F16", b"I64", b"BOOL", b"U8", b"F4")), 1)
