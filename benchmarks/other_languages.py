@@ -28,7 +28,7 @@ SENTENCES = {
         "Unsere Firma sucht neue Mitarbeiter.", "Wie lange wohnst du schon in dieser Stadt?",
         "Der Schnee ist über Nacht geschmolzen.",
     ),
-    "fr-fr": (
+    "fr": (
         "Il fait très beau aujourd'hui.", "Pouvez-vous me dire où se trouve la gare ?",
         "Hier nous avons fait une longue promenade.", "Ma sœur travaille dans un hôpital.",
         "Le pain de cette boulangerie est délicieux.", "J'ai oublié mes clés à la maison.",
