@@ -33,7 +33,8 @@ class PartFile(io.RawIOBase):
 
     def __init__(self, file, part):
         super().__init__()
-        self._file, self._start, self._end = file, part.start, part.end
+        self._file, self._start, self._end = file, part.start - len(part.prefix), part.end
+        self._prefix = part.prefix
         self._patches = sorted(part.patches)
         self._position = 0
         self._error = None
@@ -59,9 +60,11 @@ class PartFile(io.RawIOBase):
     def readinto(self, buffer):
         """See io.RawIOBase. What goes wrong is kept for raise_error(): a C library that calls back would swallow it."""
         try:
-            begin = self._start + self._position
-            self._file.seek(begin)
-            data = self._patched(begin, self._file.read(max(0, min(len(buffer), self._end - begin))))
+            data = self._prefix[self._position : self._position + len(buffer)]
+            if not data:
+                begin = self._start + self._position
+                self._file.seek(begin)
+                data = self._patched(begin, self._file.read(max(0, min(len(buffer), self._end - begin))))
         except BaseException as error:  # Ctrl-C as well
             self._error = error
             return 0
@@ -122,9 +125,11 @@ class LibsndfileDecoder:
         # libsndfile tells 2^63-1 where a container does not tell.
         self.num_samples = self._file.frames if self._file.frames < 1 << 48 else None
         self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
+        self._position = 0
 
     def seek(self, sample):
         """Go to a sample, counted from 0, at most num_samples."""
+        self._position = sample
         try:
             with quiet_libraries():
                 self._file.seek(sample)
@@ -137,12 +142,16 @@ class LibsndfileDecoder:
         Raises:
             DecodeError: damaged bytes.
         """
+        if self.num_samples is not None:
+            # Beyond them there may be a frame that was cut.
+            count = min(count, self.num_samples - self._position)
         try:
             with quiet_libraries():
                 block = self._file.read(count, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             self._fail(error)
         self._bytes.raise_error()
+        self._position += len(block)
         return block
 
     def close(self):
