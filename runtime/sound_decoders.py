@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 
 from runtime.errors import require_extra
+from runtime.foreign import short
 from runtime.streams import quiet_libraries
 
 # Containers that libsndfile does not open and PyAV does, by (offset, bytes): MP4 and QuickTime, Matroska and WebM,
@@ -179,21 +180,23 @@ class PyavDecoder:
         self._av = require_extra("av", extra="audio")
         self._bytes = PartFile(file, part)
         try:
-            self._container = self._av.open(self._bytes, options={"format_whitelist": _DEMUXERS})
-        except self._av.FFmpegError as error:
-            self._bytes.raise_error()
-            raise DecodeError(error.strerror or "unknown format") from error
-        if not self._container.streams.audio:
+            options = {"format_whitelist": _DEMUXERS}
+            self._container = self._av.open(self._bytes, options=options, metadata_errors="replace")
+        except self._failures() as error:
+            self._fail(error)
+        self._stream = next(iter(self._container.streams.audio), None)
+        if self._stream is None or not self._stream.rate or not self._stream.channels:
             self._container.close()
             raise DecodeError("no sound track")
-        stream = self._container.streams.audio[0]
-        self.sample_rate_hz, self.num_channels = stream.rate, stream.channels
-        self._stream = stream
+        self.sample_rate_hz, self.num_channels = self._stream.rate, self._stream.channels
         self._rewind()
 
     def seek(self, sample):
         """Go to a sample, by decoding what is before it: exact in every format."""
-        self._container.seek(0)
+        try:
+            self._container.seek(0)
+        except self._failures() as error:
+            self._fail(error)
         self._rewind()
         while sample > 0 and (skipped := len(self.read(min(sample, self.sample_rate_hz)))):
             sample -= skipped
@@ -204,9 +207,8 @@ class PyavDecoder:
             while self._num_waiting < count and (block := next(self._blocks, None)) is not None:
                 self._waiting.append(block)
                 self._num_waiting += len(block)
-        except self._av.FFmpegError as error:
-            self._bytes.raise_error()
-            raise DecodeError(error.strerror or "damaged bytes") from error
+        except self._failures() as error:
+            self._fail(error)
         self._bytes.raise_error()
         waiting = np.concatenate(self._waiting) if self._waiting else np.zeros((0, self.num_channels), np.float32)
         self._waiting, self._num_waiting = [waiting[count:]], max(0, len(waiting) - count)
@@ -215,6 +217,14 @@ class PyavDecoder:
     def close(self):
         """Release the decoder; the file stays open."""
         self._container.close()
+
+    def _failures(self):
+        # PyAV passes nonsense of a damaged file on to Python: rates of 0, layouts without channels.
+        return self._av.FFmpegError, ValueError, TypeError, ArithmeticError
+
+    def _fail(self, error):
+        self._bytes.raise_error()
+        raise DecodeError(short(getattr(error, "strerror", None) or error, is_quoted=False)) from error
 
     def _rewind(self):
         self._waiting, self._num_waiting = [], 0
