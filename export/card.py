@@ -5,6 +5,7 @@ import textwrap
 from collections import Counter
 
 from export.verify import summary
+from lottery_train.outcome import failure_note
 from runtime.features import ENCODER_FRAME_MS
 from runtime.table import Table
 
@@ -154,6 +155,8 @@ def _error_rates(record, *, chunk_ms):
         "95 % bootstrap over utterances. The int8 model was compared with the float32 one (below), not scored on these "
         "splits."
     )
+    if failure := failure_note(record):
+        note = f"**Do not use it: {failure}.** {note}"
     if measured_ms != chunk_ms:
         note += f" **This bundle runs at {chunk_ms} ms chunks, where the rates differ.**"
     return [_table(["split", "WER", "interval", "CER", "utterances", "words"], rows), _text(note)]

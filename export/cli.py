@@ -60,6 +60,7 @@ def _main(argv):
     for module in ("torch", "onnx", "onnxscript", "torch_pruning"):
         require_extra(module, extra="export")
     from export.bundle import export_ticket
+    from lottery_train.outcome import failure_note
     from lottery_train.ticket import load_ticket
 
     if arguments.name is not None and not (
@@ -75,6 +76,8 @@ def _main(argv):
             f"{arguments.out}: train it on with lottery-train --tokens init --set train.init_from={arguments.out}"
         )
         return 0
+    if note := failure_note(ticket.record):
+        _progress(f"warning: {arguments.ticket}: {note}")
     result = export_ticket(
         ticket,
         arguments.out,

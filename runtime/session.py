@@ -95,6 +95,7 @@ class OrtSession:
         try:
             # The bytes that were checked: a path would be opened again, and external data looked for beside it.
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._inputs, self._outputs = self._session.get_inputs(), self._session.get_outputs()
         except _ort_errors() as error:
             raise BundleError(f"{self._path}: onnxruntime cannot load it: {short(error)}", hint=_RE_EXPORT) from error
         # It would hold the file in memory a second time.
@@ -115,13 +116,21 @@ class OrtSession:
             outputs = self._session.run(None, dict(zip(self._input_names, [x_NTF, *state], strict=True)))
         except _ort_errors() as error:
             raise BundleError(f"{self._path}: onnxruntime cannot run it: {short(error)}", hint=_RE_EXPORT) from error
-        return outputs[0], outputs[1:]
+        logprobs_NTV = outputs[0]
+        expected = (len(x_NTF), self.geometry.chunk_frames, self.geometry.vocab_size)
+        # A graph may leave shapes open until it runs.
+        if logprobs_NTV.dtype != np.float32 or logprobs_NTV.shape != expected:
+            found = f"{logprobs_NTV.dtype} {logprobs_NTV.shape}"
+            self._fail(f"log-probabilities are float32 {expected}, {self._path.name} returns {found}")
+        return logprobs_NTV, outputs[1:]
 
     def _fail(self, complaint):
         raise BundleError(f"{self._path.parent / MANIFEST_NAME}: {complaint}", hint=_RE_EXPORT)
 
     def _check_inputs(self):
-        features, *inputs = self._session.get_inputs()
+        if not self._inputs:
+            self._fail(f"{self._path.name} has no inputs")
+        features, *inputs = self._inputs
         self._input_names = [features.name, *(given.name for given in inputs)]
         expected = (-1, self.geometry.window_frames, self.geometry.num_mels)
         if not _shapes_agree(features.shape, expected):
@@ -144,7 +153,7 @@ class OrtSession:
                 self._fail(f"state {short(state.name)} has dtype {state.dtype}, {self._path.name} expects {given.type}")
 
     def _check_outputs(self):
-        outputs = self._session.get_outputs()
+        outputs = self._outputs
         if len(outputs) != 1 + len(self._states):
             self._fail(f"{len(self._states)} states, {self._path.name} returns {len(outputs) - 1}")
         expected = (-1, self.geometry.chunk_frames, self.geometry.vocab_size)
@@ -157,7 +166,8 @@ def _ort_errors():
     """Return onnxruntime's error classes, which share no base below Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    return (RuntimeError, *(kind for kind in vars(state).values() if _is_error(kind)))
+    # UnicodeDecodeError: a name in its message or in the graph is not UTF-8.
+    return (RuntimeError, UnicodeDecodeError, *(kind for kind in vars(state).values() if _is_error(kind)))
 
 
 def _is_error(kind):

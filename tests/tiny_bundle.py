@@ -169,8 +169,8 @@ def build_model(chunk_frames=CHUNK_FRAMES, *, states=None):
         node("Slice", ["longer", "chunk", "huge", "axis0"], ["new_cached_key_0"]),
         node("Slice", ["emissions", "minus1", "huge", "axis1"], ["last_row"]),
         node("Transpose", ["last_row"], ["last"], perm=[0, 2, 1]),
-        # what is left of the channels stays as it begins
-        node("Slice", ["cached_conv1_0", "vocab", "huge", "axis1"], ["spare"]),
+        # zeros in the other channels, from a state that stays as it begins
+        node("Slice", ["cached_conv2_0", "vocab", "huge", "axis1"], ["spare"]),
         node("Concat", ["last", "spare"], ["new_cached_conv1_0"], axis=1),
         node("Add", ["processed_lens", "chunk"], ["new_processed_lens"]),
     ]

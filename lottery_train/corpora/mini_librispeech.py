@@ -11,9 +11,17 @@ from lottery_train.corpora.splits import hold_out
 from lottery_train.errors import CorpusError
 
 HOMEPAGE = "https://www.openslr.org/31/"
+# Source of the checksums: several public repositories agree, for files with the MD5 sums that openslr.org publishes,
+# 5df7d4e78065366204ca6845bb08f490 and 6d7ab67ac6a1d2c993d050e16d61080d.
 ARCHIVES = (
-    Archive(url="https://www.openslr.org/resources/31/train-clean-5.tar.gz"),
-    Archive(url="https://www.openslr.org/resources/31/dev-clean-2.tar.gz"),
+    Archive(
+        url="https://www.openslr.org/resources/31/train-clean-5.tar.gz",
+        sha256="47805806c8b15f7549f3c51bd6b7da72ec0128a34d32830c8014a88658c0292d",
+    ),
+    Archive(
+        url="https://www.openslr.org/resources/31/dev-clean-2.tar.gz",
+        sha256="176ec501490eced2d6c1f89f4f0ddc7dfe799e649e5322f8ba49fe3ff50c8012",
+    ),
 )
 _SUBSETS = ("train-clean-5", "dev-clean-2")
 

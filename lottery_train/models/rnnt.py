@@ -19,6 +19,7 @@ from lottery_train.models.transducer_loss import transducer_losses
 from lottery_train.models.transducer_parts import PREDICTORS, Joiner
 from lottery_train.settings import choice
 from runtime.foreign import short
+from runtime.tokenizer import MAX_SYMBOLS
 
 ENCODERS = {"conformer": (ConformerEncoderConfig, ConformerEncoder), "lstm": (LstmEncoderConfig, LstmEncoder)}
 BLANK = 0
@@ -86,9 +87,10 @@ class RnntConfig:
     dropout: float = 0.1
 
     def __post_init__(self):
-        require_positive(self, "vocab_size", "context", "embedding_width", "predictor_width", "joiner_width")
+        require_positive(self, "context", "embedding_width", "predictor_width", "joiner_width")
+        require_positive(self, "vocab_size", high=MAX_SYMBOLS)
         require_dropout(self)
-        if self.predictor not in PREDICTORS:
+        if not isinstance(self.predictor, str) or self.predictor not in PREDICTORS:
             raise ConfigError(f"predictor is {short(self.predictor)}, expected {' or '.join(PREDICTORS)}")
 
     @property

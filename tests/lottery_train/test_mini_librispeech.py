@@ -51,6 +51,8 @@ def test_the_preset_s_corpus_is_looked_for_at_its_official_address(tmp_path, mon
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path))
     monkeypatch.delenv("LOTTERY_DATA", raising=False)
     # Port 9 (discard) of this machine: nothing listens, the connection is refused at once.
-    monkeypatch.setattr(importer, "ARCHIVES", (Archive(url="http://127.0.0.1:9/train-clean-5.tar.gz"),))
+    monkeypatch.setattr(
+        importer, "ARCHIVES", (Archive(url="http://127.0.0.1:9/train-clean-5.tar.gz", sha256="0" * 64),)
+    )
     with pytest.raises(CorpusError, match="cannot download http://127.0.0.1:9/train-clean-5"):
         find_corpus(name)

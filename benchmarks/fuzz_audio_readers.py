@@ -1,0 +1,78 @@
+"""Sound files under test, read as lottery-transcribe and as lottery-train read them."""
+
+import io
+
+from benchmarks.fuzz_base import Reader
+from benchmarks.fuzz_mutations import mutate_bytes
+from runtime.errors import LotteryError
+
+
+class _AudioReader(Reader):
+    """One container; its files are a fifth of a second of noise and tone."""
+
+    mutator = staticmethod(mutate_bytes)
+    formats, suffix = (), ""
+
+    def prepare(self):
+        import numpy as np
+        import soundfile
+
+        time_s = np.arange(3200) / 16000
+        samples = 0.3 * np.sin(2 * np.pi * 440 * time_s) + 0.05 * np.random.default_rng(0).normal(size=3200)
+        files = []
+        for form, subtype, channels in self.formats:
+            buffer = io.BytesIO()
+            soundfile.write(buffer, np.stack([samples] * channels, 1), 16000, format=form, subtype=subtype)
+            files.append(buffer.getvalue())
+        return files
+
+    def read(self, data, folder):
+        from lottery_train.corpora.audio import load_audio, measure_duration_s
+        from lottery_train.corpora.manifest import Utterance
+        from runtime.audio import read_blocks
+
+        path = self.write(data, folder, f"clip{self.suffix}")
+        answers = []
+        for read in (
+            lambda: [None for _ in read_blocks(path)],
+            lambda: measure_duration_s(path),
+            lambda: load_audio(Utterance(audio_path=path, duration_s=0.2, text="a")),
+            lambda: load_audio(Utterance(audio_path=path, duration_s=0.1, text="a", offset_s=0.05)),
+        ):
+            try:
+                read()
+            except LotteryError as error:
+                answers.append(error)
+        if answers:
+            raise answers[0]
+
+
+class WavReader(_AudioReader):
+    """WAV, integers and floats; AIFF and W64, which libsndfile knows by their content."""
+
+    name, cases, suffix = "wav", 8_000, ".wav"
+    formats = (
+        ("WAV", "PCM_16", 1), ("WAV", "FLOAT", 2), ("WAV", "PCM_24", 1), ("WAV", "ULAW", 1), ("W64", "PCM_16", 1),
+        ("AIFF", "PCM_16", 1), ("NIST", "PCM_16", 1),
+    )  # fmt: skip
+
+
+class FlacReader(_AudioReader):
+    """FLAC."""
+
+    name, cases, suffix, formats = "flac", 5_000, ".flac", (("FLAC", "PCM_16", 1), ("FLAC", "PCM_24", 2))
+
+
+class OggReader(_AudioReader):
+    """Ogg Vorbis and Opus."""
+
+    name, cases, suffix, formats = "ogg", 5_000, ".ogg", (("OGG", "VORBIS", 1), ("OGG", "OPUS", 1))
+
+
+class Mp3Reader(_AudioReader):
+    """MP3."""
+
+    name, cases, suffix, formats = "mp3", 5_000, ".mp3", (("MP3", "MPEG_LAYER_III", 1),)
+
+
+AUDIO_READERS = (WavReader, FlacReader, OggReader, Mp3Reader)
