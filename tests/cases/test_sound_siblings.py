@@ -10,6 +10,7 @@ import pytest
 
 from lottery_train.corpora import Utterance, load_audio, measure_duration_s
 from lottery_train.errors import CorpusError
+from runtime import containers
 from runtime.audio import AudioBlocks
 from runtime.errors import AudioError
 from runtime.transcribe import main as transcribe
@@ -159,6 +160,13 @@ def test_a_wav_of_unknown_length_before_another(tmp_path):
 def test_streams_of_other_rates_are_refused(tmp_path):
     parts = [encode(speak("cab")), encode(speak("bad", sample_rate_hz=8000), rate_hz=8000)]
     assert "stream 2 of 2: 8000 Hz" in refusal(tmp_path / "a.wav", b"".join(parts))
+
+
+def test_a_file_of_endless_streams_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(containers, "_MAX_PARTS", 3)
+    parts = [encode(speak("a"))] * 4
+    assert len(read(tmp_path / "a.wav", b"".join(parts[:3]))[0]) == 3 * len(speak("a"))
+    assert "more than 3 streams in one file" in refusal(tmp_path / "a.wav", b"".join(parts))
 
 
 def test_what_follows_the_sound_is_said_or_known(tmp_path):
