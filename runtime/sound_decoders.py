@@ -124,7 +124,14 @@ class LibsndfileDecoder:
         self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
 
     def seek(self, sample):
-        """Go to a sample, counted from 0, at most num_samples."""
+        """Go to a sample, counted from 0, at most num_samples.
+
+        Raises:
+            DecodeError: damaged bytes.
+        """
+        # libsndfile 1.2.2 crashes where it seeks in a Vorbis stream whose headers its decoder refused.
+        if self._file.format == "OGG" and len(self.read(1)) == 0:
+            raise DecodeError("no samples can be decoded")
         try:
             with quiet_libraries():
                 self._file.seek(sample)
