@@ -53,7 +53,7 @@ class WavReader(_AudioReader):
     name, cases, suffix = "wav", 3_000, ".wav"
     formats = (
         ("WAV", "PCM_16", 1), ("WAV", "FLOAT", 2), ("WAV", "PCM_24", 1), ("WAV", "ULAW", 1), ("W64", "PCM_16", 1),
-        ("AIFF", "PCM_16", 1), ("NIST", "PCM_16", 1),
+        ("AIFF", "PCM_16", 1), ("NIST", "PCM_16", 1), ("RF64", "PCM_16", 1), ("AU", "PCM_16", 1), ("CAF", "PCM_16", 1),
     )  # fmt: skip
 
 
@@ -105,4 +105,31 @@ class Mp3Reader(_AudioReader):
     name, cases, suffix, formats = "mp3", 2_000, ".mp3", (("MP3", "MPEG_LAYER_III", 1),)
 
 
-AUDIO_READERS = (WavReader, FlacReader, OggReader, Mp3Reader)
+class FfmpegReader(_AudioReader):
+    """What FFmpeg reads where libsndfile does not: MP4, Matroska, AAC."""
+
+    name, cases, suffix = "ffmpeg", 2_000, ".m4a"
+    formats = (("mp4", "aac"), ("adts", "aac"), ("matroska", "aac"), ("matroska", "libopus"), ("matroska", "pcm_s16le"))
+
+    def prepare(self):
+        import av
+        import numpy as np
+
+        samples = 0.3 * np.sin(2 * np.pi * 440 * np.arange(4096) / 16000)
+        files = []
+        for container, codec in self.formats:
+            buffer, is_float = io.BytesIO(), codec == "aac"
+            with av.open(buffer, "w", format=container) as output:
+                stream = output.add_stream(codec, rate=16000, layout="mono")
+                form = "fltp" if is_float else "s16"
+                stream.codec_context.format = form
+                array = samples.astype(np.float32) if is_float else np.round(samples * 32767).astype(np.int16)
+                frame = av.AudioFrame.from_ndarray(array[None], format=form, layout="mono")
+                frame.sample_rate, frame.pts = 16000, 0
+                for packet in (*stream.encode(frame), *stream.encode(None)):
+                    output.mux(packet)
+            files.append(buffer.getvalue())
+        return files
+
+
+AUDIO_READERS = (WavReader, FlacReader, OggReader, Mp3Reader, FfmpegReader)

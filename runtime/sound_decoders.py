@@ -177,7 +177,9 @@ class PyavDecoder:
         self._av = require_extra("av", extra="audio")
         self._bytes = PartFile(file, part)
         try:
-            self._container = self._av.open(self._bytes, options={"format_whitelist": _DEMUXERS})
+            options = {"format_whitelist": _DEMUXERS}
+            # Titles and the like are read, too, and need not be UTF-8.
+            self._container = self._av.open(self._bytes, options=options, metadata_errors="replace")
         except self._av.FFmpegError as error:
             self._bytes.raise_error()
             raise DecodeError(error.strerror or "unknown format") from error
@@ -185,13 +187,19 @@ class PyavDecoder:
             self._container.close()
             raise DecodeError("no sound track")
         stream = self._container.streams.audio[0]
+        if stream.codec_context is None:
+            self._container.close()
+            raise DecodeError("no known codec")
         self.sample_rate_hz, self.num_channels = stream.rate, stream.channels
         self._stream = stream
         self._rewind()
 
     def seek(self, sample):
-        """Go to a sample, by decoding what is before it: exact in every format."""
-        self._container.seek(0)
+        """Go to a sample, by decoding what is before it: exact in every format; see LibsndfileDecoder."""
+        try:
+            self._container.seek(0)
+        except self._av.FFmpegError as error:
+            raise DecodeError(error.strerror or "damaged bytes") from error
         self._rewind()
         while sample > 0 and (skipped := len(self.read(min(sample, self.sample_rate_hz)))):
             sample -= skipped

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 _SEARCH_BYTES = 1 << 20
+# What files are addressed by; a header can claim more.
+_MAX_OFFSET = (1 << 63) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,9 @@ class Part:
 
 
 def read_at(file, offset, count):
-    """Return up to `count` bytes of a binary file at an offset; fewer at its end."""
+    """Return up to `count` bytes of a binary file at an offset; fewer at its end, however far behind it that is."""
+    if offset > _MAX_OFFSET:
+        return b""
     file.seek(offset)
     return file.read(count)
 
