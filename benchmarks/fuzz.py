@@ -67,7 +67,8 @@ def check_case(reader, *, number, seed, folder):
 
 def work(name, *, first, last, seed, counts_path):
     """Run cases in this process, which a signal may end; counts go where the parent sees them."""
-    reader = READERS[name]()
+    place = tempfile.TemporaryDirectory()
+    reader = READERS[name](Path(place.name))
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY_BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -83,6 +84,7 @@ def work(name, *, first, last, seed, counts_path):
             accepted, refused = accepted + is_accepted, refused + (not is_accepted)
             if complaint is not None:
                 findings.append({"reader": name, "case": number, "kind": complaint})
+    place.cleanup()
     return {"accepted": accepted, "refused": refused, "findings": findings}
 
 

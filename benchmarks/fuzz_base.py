@@ -1,25 +1,22 @@
 """What the readers of benchmarks.fuzz have in common."""
 
-import tempfile
-from pathlib import Path
-
 
 class Reader:
     """A reader under test.
 
+    Args:
+        place: folder for what `prepare` makes.
     Attributes:
         name: on the command line and in tables.
         cases: how many a whole run has.
         mutator: one of benchmarks.fuzz_mutations.
         seeds: right files, as bytes.
-        place: folder for what `prepare` makes.
     """
 
     name, cases, mutator = "", 0, None
 
-    def __init__(self):
-        self._folder = tempfile.TemporaryDirectory()
-        self.place = Path(self._folder.name)
+    def __init__(self, place):
+        self.place = place
         self.seeds = self.prepare()
 
     def prepare(self):

@@ -38,7 +38,7 @@ ngram 2=3
 class ManifestReader(Reader):
     """manifest.json, and what tables and the choice of a model make of it."""
 
-    name, cases, mutator = "manifest", 30_000, staticmethod(mutate_json)
+    name, cases, mutator = "manifest", 50_000, staticmethod(mutate_json)
 
     def prepare(self):
         from runtime.shipped import shipped_bundle
@@ -63,7 +63,7 @@ class ManifestReader(Reader):
 class TokensReader(Reader):
     """tokens.txt."""
 
-    name, cases, mutator = "tokens", 15_000, staticmethod(mutate_text)
+    name, cases, mutator = "tokens", 40_000, staticmethod(mutate_text)
 
     def prepare(self):
         from runtime.shipped import shipped_bundle
@@ -82,7 +82,7 @@ class TokensReader(Reader):
 class OnnxReader(Reader):
     """model.onnx up to the door of onnxruntime."""
 
-    name, cases, mutator = "onnx", 30_000, staticmethod(mutate_bytes)
+    name, cases, mutator = "onnx", 40_000, staticmethod(mutate_bytes)
 
     def prepare(self):
         from tests.runtime.test_model_files import endless_model
@@ -99,7 +99,7 @@ class OnnxReader(Reader):
 class OrtReader(OnnxReader):
     """model.ort up to the door of onnxruntime."""
 
-    name, cases = "ort", 20_000
+    name, cases = "ort", 30_000
 
     def prepare(self):
         return [ort_model(self.place)]
@@ -112,7 +112,7 @@ class OrtReader(OnnxReader):
 class SessionReader(Reader):
     """model.onnx through onnxruntime, where it is let through: loaded and run."""
 
-    name, cases, mutator = "session", 4_000, staticmethod(mutate_bytes)
+    name, cases, mutator = "session", 3_000, staticmethod(mutate_bytes)
 
     def prepare(self):
         from runtime.manifest import Manifest
@@ -194,7 +194,7 @@ class PhrasesReader(Reader):
 class LanguageModelReader(Reader):
     """ARPA files. (KenLM's binaries are not checked by the library: they are for those who made them.)"""
 
-    name, cases, mutator = "language_model", 6_000, staticmethod(mutate_text)
+    name, cases, mutator = "language_model", 4_000, staticmethod(mutate_text)
 
     def prepare(self):
         from tests.tiny_bundle import TOKENIZER

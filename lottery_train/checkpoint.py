@@ -42,9 +42,10 @@ def load_checkpoint(path, *, model, optimizer=None):
     _require_forms(path, weights, expected=model.state_dict())
     try:
         model.load_state_dict(weights)
-        state = json.loads(metadata["state"])
     except RuntimeError as error:
         raise TicketError(f"{path}: belongs to another model: {short(error)}", hint=_RESTORE) from error
+    try:
+        state = json.loads(metadata["state"])
     except (KeyError, ValueError, RecursionError) as error:
         raise TicketError(f"{path}: not a checkpoint, it does not say where it stands", hint=_RESTORE) from error
     if optimizer is not None:

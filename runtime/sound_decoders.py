@@ -129,7 +129,14 @@ class LibsndfileDecoder:
         self._position = 0
 
     def seek(self, sample):
-        """Go to a sample, counted from 0, at most num_samples."""
+        """Go to a sample, counted from 0, at most num_samples.
+
+        Raises:
+            DecodeError: damaged bytes.
+        """
+        # libsndfile 1.2.2 crashes where it seeks in a Vorbis stream whose headers its decoder refused.
+        if self._file.format == "OGG" and len(self.read(1)) == 0:
+            raise DecodeError("no samples can be decoded")
         self._position = sample
         try:
             with quiet_libraries():
@@ -181,6 +188,7 @@ class PyavDecoder:
         self._bytes = PartFile(file, part)
         try:
             options = {"format_whitelist": _DEMUXERS}
+            # Titles and the like are read, too, and need not be UTF-8.
             self._container = self._av.open(self._bytes, options=options, metadata_errors="replace")
         except self._failures() as error:
             self._fail(error)
@@ -188,11 +196,14 @@ class PyavDecoder:
         if self._stream is None or not self._stream.rate or not self._stream.channels:
             self._container.close()
             raise DecodeError("no sound track")
+        if self._stream.codec_context is None:
+            self._container.close()
+            raise DecodeError("no known codec")
         self.sample_rate_hz, self.num_channels = self._stream.rate, self._stream.channels
         self._rewind()
 
     def seek(self, sample):
-        """Go to a sample, by decoding what is before it: exact in every format."""
+        """Go to a sample, by decoding what is before it: exact in every format; see LibsndfileDecoder."""
         try:
             self._container.seek(0)
         except self._failures() as error:

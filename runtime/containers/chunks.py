@@ -109,6 +109,11 @@ def _read_chunk(file, position, kind):
     return _Chunk(id=header[:4], start=position, body=position + kind.header_bytes, size=max(0, size))
 
 
+def _body(file, chunk, count):
+    """Return the first `count` bytes of a chunk's content, zeros where the file ends before."""
+    return read_at(file, chunk.body, count).ljust(count, b"\0")
+
+
 def _next(chunk, kind):
     return chunk.body + -(-chunk.size // kind.pad_bytes) * kind.pad_bytes
 
@@ -116,7 +121,7 @@ def _next(chunk, kind):
 def _promised(file, sound, *, chunks, head):
     """Return the sound chunk with the size that the header tells, and whether it tells in 64 bits."""
     if head[:4] in _WIDE_RIFF and sound.size == 0xFFFFFFFF and b"ds64" in chunks:
-        _, size = struct.unpack("<QQ", read_at(file, chunks[b"ds64"].body, 16))
+        _, size = struct.unpack("<QQ", _body(file, chunks[b"ds64"], 16))
         return replace(sound, size=size), True
     return sound, head[:4] in (b"caff", b"riff")
 
@@ -167,7 +172,7 @@ def _true_sizes(file, start, sound, *, kind, head, chunks, end):
         return ()
     patches = [(start + 4, struct.pack(kind.size, end - start - 8)), (sound.start + 4, struct.pack(kind.size, size))]
     if kind is _AIFF and b"COMM" in chunks:
-        num_channels, _, num_bits = struct.unpack(">HIH", read_at(file, chunks[b"COMM"].body, 8))
+        num_channels, _, num_bits = struct.unpack(">HIH", _body(file, chunks[b"COMM"], 8))
         frame_bytes = max(1, num_channels * -(-num_bits // 8))
         patches.append((chunks[b"COMM"].body + 2, struct.pack(">I", (size - 8) // frame_bytes)))
     return tuple(patches)
