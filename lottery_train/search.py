@@ -16,6 +16,7 @@ from lottery_train.pruner import Pruner, Rounds, make_pruner
 from lottery_train.start import Start, adopt_weights, continue_ticket, first_mask, first_start
 from lottery_train.ticket import is_ticket, load_ticket, save_ticket
 from lottery_train.trainer import Trainer
+from lottery_train.vocabulary import describe_vocabulary
 from runtime.files import sha256_file
 
 _FINE_TUNING_SHARE = 0.1
@@ -187,6 +188,7 @@ def train_ticket(
             "seed": settings.seed,
             "corpus": run.config.data.corpus,
             "data_fingerprint": run.speech.train.fingerprint,
+            "vocabulary": describe_vocabulary(run.speech.train.texts, run.speech.dev.texts),
             "granularity": run.config.search.granularity,
             "method": run.config.search.method,
             "epochs": epochs,
