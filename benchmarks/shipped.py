@@ -117,7 +117,7 @@ def _main(argv):
         "coffee_commands_test_wer": first["coffee_commands"].wer,
         "rtf_one_thread": rtf[BACKENDS[0]],
     }
-    trust = {}
+    trusted = trust = {}
     if arguments.split == "test":
         recognizer = Recognizer(bundle, backend=BACKENDS[0], precision="int8")
         trusted, trust = measure_trust(
@@ -135,7 +135,8 @@ def _main(argv):
     print("\n".join(f"{name} {value:.4f}" for name, value in summary.items()))
     path = write_result("shipped", summary=summary, details=details, threads=1, folder=arguments.results)
     if arguments.write_card:
-        update_card(bundle, scores=first, rtf=rtf[BACKENDS[0]], processor=processor())
+        measured = {"trust": (trusted, trust)} if trust else {}
+        update_card(bundle, scores=first, rtf=rtf[BACKENDS[0]], processor=processor(), **measured)
     print(path)
 
 
