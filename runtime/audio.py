@@ -75,7 +75,8 @@ class AudioBlocks:
         self._first = round(start_s * self.sample_rate_hz)
         self._count = None if length_s is None else max(1, round(length_s * self.sample_rate_hz))
         if num_samples == 0:
-            self._refuse("holds no samples", hint="record it again")
+            fault = next((part.fault for part in self._layout.parts if part.fault), None)
+            self._refuse(fault or "holds no samples", hint="record it again")
         if num_samples is not None and self._first >= num_samples:
             self._refuse(f"offset {start_s} s lies beyond the end ({self.duration_s:.3f} s)", hint=None)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runtime.decoder import Symbols
-from runtime.prefix import NEVER, Prefix, log_add
+from runtime.prefix import NEVER, Prefix, Trail, log_add
 from runtime.tokenizer import WORD_START
 
 DEFAULT_BEAM = 8
@@ -73,6 +73,7 @@ class BeamSearch:
         root = self._root(None, states=tuple(scorer.start() for scorer in scorers))
         root.mass = root.mass_blank = root.best_blank = 0.0
         self._kept = [root]
+        self._trail = Trail()
 
     @property
     def has_symbols(self):
@@ -105,12 +106,10 @@ class BeamSearch:
     def best(self, *, is_final=False):
         """See Search; with a grammar only complete phrases are shown."""
         prefix, count = self._final() if is_final else self._partial()
-        entries = prefix.entries()[:count]
-        return Symbols(
-            ids=tuple(prefix.symbols_after(0)[:count]),
-            frames=tuple(frame for frame, _ in entries),
-            logprobs=tuple(logprob for _, logprob in entries),
-        )
+        trail = self._trail
+        num_same = trail.follow(prefix)
+        ids, frames, logprobs = (tuple(known)[:count] for known in (trail.ids, trail.frames, trail.logprobs))
+        return Symbols(ids=ids, frames=frames, logprobs=logprobs, num_same=num_same)
 
     def boundary(self, count):
         """See Search: where the text so far is complete and the rest is the beginning of another one."""
@@ -156,6 +155,7 @@ class BeamSearch:
             kept = [root]
         self._kept[0].ancestor(0).dissolve()
         self._kept = kept
+        self._trail = Trail()
 
     def _step(self, blank_logprob, tried):
         """Read one frame: the log-probability of blank, and (symbol, log-probability) of the others that are tried."""

@@ -110,6 +110,8 @@ class FrameEntropy:
     def __init__(self):
         self._first = 0
         self._totals, self._bests = [0.0], []
+        # What the first 0, 1, 2, ... symbols add, as of the last call.
+        self._shortfalls = [0.0]
 
     def accept(self, logprobs_TV):
         """Take the next frames: float32 (T, V), natural-log probabilities."""
@@ -119,18 +121,21 @@ class FrameEntropy:
             self._totals.append(self._totals[-1] + max(entropy, 0.0))
             self._bests.append(best)
 
-    def nats(self, symbols, *, count, end):
+    def nats(self, symbols, *, count, end, num_same=0):
         """Return the entropy of the frames before `end`, and what the first `count` of the chosen Symbols add.
 
         Args:
             end: frame, counted from the start of the stream.
+            num_same: so many symbols at the start are those of the last call.
         """
-        shortfall = 0.0
-        for index in range(count):
+        shortfalls = self._shortfalls
+        del shortfalls[num_same + 1 :]
+        for index in range(len(shortfalls) - 1, count):
             place = symbols.frames[index] - self._first
-            if 0 <= place < len(self._bests):
-                shortfall += max(0.0, self._bests[place] - symbols.logprobs[index])
-        return self._totals[min(max(end - self._first, 0), len(self._bests))] + shortfall
+            is_known = 0 <= place < len(self._bests)
+            added = max(0.0, self._bests[place] - symbols.logprobs[index]) if is_known else 0.0
+            shortfalls.append(shortfalls[-1] + added)
+        return self._totals[min(max(end - self._first, 0), len(self._bests))] + shortfalls[count]
 
     def forget(self, frame):
         """Drop the frames before `frame`: a segment ended there."""
@@ -139,6 +144,7 @@ class FrameEntropy:
         self._totals = [total - base for total in self._totals[count:]]
         del self._bests[:count]
         self._first += count
+        self._shortfalls = [0.0]
 
 
 def _number(fields, name, *, low, high):

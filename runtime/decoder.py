@@ -14,11 +14,13 @@ class Symbols:
         ids: symbol ids.
         frames: for each id, the frame where its run begins, counted from the start of the stream; in order.
         logprobs: for each id, its natural-log probability in that frame.
+        num_same: so many at the start are those that the last call of best() returned, as far as it went.
     """
 
     ids: tuple[int, ...]
     frames: tuple[int, ...]
     logprobs: tuple[float, ...]
+    num_same: int = 0
 
 
 class Search(Protocol):
@@ -83,6 +85,7 @@ class GreedySearch:
         self._last = None
         self._num_frames = 0
         self._ids, self._frames, self._logprobs = [], [], []
+        self._num_told = 0
         self.num_trailing_blanks = 0
 
     @property
@@ -103,7 +106,10 @@ class GreedySearch:
 
     def best(self, *, is_final=False):
         """See Search; a best path does not depend on what follows."""
-        return Symbols(ids=tuple(self._ids), frames=tuple(self._frames), logprobs=tuple(self._logprobs))
+        num_same, self._num_told = self._num_told, len(self._ids)
+        return Symbols(
+            ids=tuple(self._ids), frames=tuple(self._frames), logprobs=tuple(self._logprobs), num_same=num_same
+        )
 
     def boundary(self, count):
         """See Search: anywhere."""
@@ -113,3 +119,4 @@ class GreedySearch:
         """See Search."""
         for recorded in (self._ids, self._frames, self._logprobs):
             del recorded[:count]
+        self._num_told = 0

@@ -74,10 +74,10 @@ def _main(argv):
     else:
         display = Console(out=sys.stdout, status=sys.stderr, has_timestamps=arguments.timestamps)
     gate = _gate(arguments, rules=rules)
-    recording = Recording(arguments.save) if arguments.save else contextlib.nullcontext()
+    recording = Recording(arguments.save, say=display.note) if arguments.save else contextlib.nullcontext()
     with recording as kept:
         listen(source, recognizer=recognizer, rules=rules, display=display, gate=gate, recording=kept)
-    return 0
+    return EXIT_USER_ERROR if kept is not None and kept.has_lost else 0
 
 
 def _gate(arguments, *, rules):

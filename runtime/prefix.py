@@ -67,10 +67,14 @@ class Prefix:
             prefix = prefix.parent
         return symbols[::-1]
 
+    @property
+    def path(self):
+        """The best alignment: nested (path before, frame, log-probability), one for each symbol."""
+        return self.path_blank if self.best_blank >= self.best_symbol else self.path_symbol
+
     def entries(self):
         """Return the (frame, log-probability) of every symbol in the best alignment."""
-        path = self.path_blank if self.best_blank >= self.best_symbol else self.path_symbol
-        return path_entries(path, count=self.depth)
+        return path_entries(self.path, count=self.depth)
 
     def forget(self):
         """Leave the tree when nothing that is kept goes on from here; then the parent, if it was only that."""
@@ -104,6 +108,34 @@ class Prefix:
         self.best_blank, self.best_symbol = old.best_blank - shift, old.best_symbol - shift
         self.path_blank = _shorter_path(old.path_blank, count=count, first_frame=first_frame)
         self.path_symbol = _shorter_path(old.path_symbol, count=count, first_frame=first_frame)
+
+
+class Trail:
+    """Symbols, frames and log-probabilities of one prefix after another: only what is new is walked through."""
+
+    def __init__(self):
+        self._prefixes, self._paths = [], []
+        self.ids, self.frames, self.logprobs = [], [], []
+
+    def follow(self, prefix):
+        """Make ids, frames and logprobs those of a prefix; return how many at the start stay what they were."""
+        num_same, fresh = self._walk(self._prefixes, prefix, depth=prefix.depth, before=lambda link: link.parent)
+        self.ids[num_same:] = [link.symbol for link in fresh]
+        kept, fresh = self._walk(self._paths, prefix.path, depth=prefix.depth, before=lambda link: link[0])
+        self.frames[kept:] = [frame for _, frame, _ in fresh]
+        self.logprobs[kept:] = [logprob for _, _, logprob in fresh]
+        return min(num_same, kept)
+
+    @staticmethod
+    def _walk(known, link, *, depth, before):
+        """Make `known` the chain of `depth` links that ends in `link`; return (how many stayed, those that are new)."""
+        fresh = []
+        while depth and not (depth <= len(known) and known[depth - 1] is link):
+            fresh.append(link)
+            link, depth = before(link), depth - 1
+        fresh.reverse()
+        known[depth:] = fresh
+        return depth, fresh
 
 
 def path_entries(path, *, count):

@@ -162,6 +162,8 @@ class Stream:
         self._search = GreedySearch(blank=self._geometry.blank) if search is None else search
         self._make_result = ResultMaker(tokenizer, calibration=calibration, min_confidence=min_confidence)
         self._entropy = FrameEntropy()
+        # So many symbols are those that the last result was made of.
+        self._num_same = 0
         self._segment_start = 0
         self._is_finished = False
 
@@ -215,7 +217,7 @@ class Stream:
 
         Its last word may still grow; another decoder than the greedy one may take back more than that.
         """
-        symbols = self._search.best(is_final=self._is_finished)
+        symbols = self._best(is_final=self._is_finished)
         return self._result(symbols, count=len(symbols.ids), is_final=self._is_finished)
 
     def finish(self):
@@ -249,19 +251,21 @@ class Stream:
         """
         cut = 0
         if keep_open_word and not self._is_finished:
-            symbols = self._search.best()
+            symbols = self._best()
             words = self._tokenizer.words(symbols.ids)
             cut = self._search.boundary(words[-1].first) if len(words) > 1 else 0
         if cut:
             self._search.commit(cut)
             self._segment_start = symbols.frames[cut]
         else:
-            symbols = self._search.best(is_final=True)
+            symbols = self._best(is_final=True)
             cut = len(symbols.ids)
             self._search.commit()
             self._segment_start = self._num_decoded_frames
         result = self._result(symbols, count=cut, is_final=True, end=self._segment_start)
         self._entropy.forget(self._segment_start)
+        self._make_result.forget()
+        self._num_same = 0
         return result
 
     def _accept_native(self, samples):
@@ -292,11 +296,19 @@ class Stream:
         self._entropy.accept(logprobs_NTV[0])
         self._num_steps += 1
 
+    def _best(self, *, is_final=False):
+        symbols = self._search.best(is_final=is_final)
+        self._num_same = min(self._num_same, symbols.num_same)
+        return symbols
+
     def _result(self, symbols, *, count, is_final, end=None):
         """Spell the first `count` symbols and judge them by the frames before `end`; None is the newest."""
         end = self._num_decoded_frames if end is None else end
-        nats = self._entropy.nats(symbols, count=count, end=end)
-        return self._make_result(symbols, count=count, nats=nats, time_s=self._time_s, is_final=is_final)
+        num_same, self._num_same = self._num_same, len(symbols.ids)
+        nats = self._entropy.nats(symbols, count=count, end=end, num_same=num_same)
+        return self._make_result(
+            symbols, count=count, nats=nats, time_s=self._time_s, is_final=is_final, num_same=num_same
+        )
 
     def _time_s(self, frame):
         # The padding at the end can bring symbols after the last sample.

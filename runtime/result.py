@@ -46,7 +46,7 @@ class Result:
 
 
 class ResultMaker:
-    """Makes the Results of a stream.
+    """Makes the Results of a stream; a word that another follows is made once, however often the text is asked for.
 
     Args:
         tokenizer: its symbols.
@@ -56,29 +56,37 @@ class ResultMaker:
 
     def __init__(self, tokenizer, *, calibration, min_confidence):
         self._tokenizer, self._calibration, self._min_confidence = tokenizer, calibration, min_confidence
+        self.forget()
 
-    def __call__(self, symbols, *, count, nats, time_s, is_final):
+    def forget(self):
+        """Drop the words that are known: a segment ended."""
+        # Closed words, their texts, the index of their last symbol, and the confidences of the first 0, 1, 2, ... of
+        # them, added up.
+        self._words, self._texts, self._lasts, self._confidences = [], [], [], [0.0]
+
+    def __call__(self, symbols, *, count, nats, time_s, is_final, num_same=0):
         """Return the Result of the first `count` of Symbols.
 
         Args:
             nats: what FrameEntropy says of their frames.
             time_s: function from a frame to seconds since the start of the stream.
             is_final: as for Result.
+            num_same: so many symbols at the start are those of the last call.
         """
+        self._forget_words(min(num_same, count))
         ids = symbols.ids[:count]
-        words = tuple(
-            Word(
-                text=word.text,
-                start_s=time_s(symbols.frames[word.first]),
-                end_s=time_s(symbols.frames[word.last] + 1),
-                confidence=self._word_confidence(symbols.logprobs[word.first : word.last + 1]),
-            )
-            for word in self._tokenizer.words(ids)
-        )
-        confidence = self._confidence(words, nats=nats)
+        first = self._lasts[-1] + 1 if self._lasts else 0
+        spelled = self._tokenizer.words(ids[first:])
+        for word in spelled:
+            self._add(word, symbols=symbols, first=first, time_s=time_s)
+        words, text, total = tuple(self._words), " ".join(self._texts), self._confidences[-1]
+        if spelled:
+            # The last one may still grow.
+            self._forget_words(self._lasts[-1] + 1)
+        confidence = self._confidence(total, num_words=len(words), nats=nats)
         is_rejected = bool(words) and confidence < self._min_confidence
         return Result(
-            text="" if is_rejected else " ".join(word.text for word in words),
+            text="" if is_rejected else text,
             words=words,
             ids=ids,
             is_final=is_final,
@@ -86,13 +94,30 @@ class ResultMaker:
             is_rejected=is_rejected,
         )
 
+    def _add(self, word, *, symbols, first, time_s):
+        """Add a SpelledWord whose symbols are counted from `first`."""
+        begin, last = first + word.first, first + word.last
+        confidence = self._word_confidence(symbols.logprobs[begin : last + 1])
+        start_s, end_s = time_s(symbols.frames[begin]), time_s(symbols.frames[last] + 1)
+        self._words.append(Word(text=word.text, start_s=start_s, end_s=end_s, confidence=confidence))
+        self._texts.append(word.text)
+        self._lasts.append(last)
+        self._confidences.append(self._confidences[-1] + confidence)
+
+    def _forget_words(self, num_symbols):
+        """Forget the words that are not closed within the first symbols: by the start of the word after them."""
+        while self._lasts and self._lasts[-1] + 2 > num_symbols:
+            for known in (self._words, self._texts, self._lasts, self._confidences):
+                known.pop()
+
     def _word_confidence(self, logprobs):
         probability = float(np.exp(logprobs).mean())
         return self._calibration.word_confidence(probability) if self._calibration else probability
 
-    def _confidence(self, words, *, nats):
-        if not words:
+    def _confidence(self, total, *, num_words, nats):
+        """Return the confidence of so many words whose confidences add up to `total`."""
+        if not num_words:
             return 0.0
         if self._calibration is None:
-            return sum(word.confidence for word in words) / len(words)
-        return self._calibration.utterance_confidence(nats / len(words))
+            return total / num_words
+        return self._calibration.utterance_confidence(nats / num_words)

@@ -11,6 +11,8 @@ from runtime.containers.part import Part, find_bytes, read_at
 
 # What writers to a pipe put for a length of 32 bits that they cannot know: close to 2^31 or 2^32.
 _UNKNOWN_32 = (range(0x7FFFF000, 0x80001000), range(0xFFFFF000, 0x100000000))
+# What would pass for a chunk, and is the beginning of another file.
+_OTHERS = (b"fLaC", b"OggS", b"caff", b".snd", b"NIST")
 # Some writers count their header as sound.
 _MAX_MISCOUNT_BYTES = 128
 _WIDE_RIFF = (b"RF64", b"BW64")
@@ -141,7 +143,10 @@ def _are_chunks(file, position, *, kind, num_bytes):
 
 def _end(file, position, *, kind, num_bytes):
     """Return where the chunks from `position` on end: with the file, at junk, or at another container."""
-    while position < num_bytes and _kind(read_at(file, position, 16)) is None:
+    while position < num_bytes:
+        head = read_at(file, position, 16)
+        if _kind(head) is not None or head.startswith(_OTHERS):
+            break
         chunk = _read_chunk(file, position, kind)
         if chunk is None or chunk.body + chunk.size > num_bytes:
             break

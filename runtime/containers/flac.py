@@ -56,17 +56,19 @@ def parse_flac(file, start, num_bytes):
     if last is None:
         return Part(start=begin, end=end, is_measured=False)
     told, counted = info.num_samples, last.first + (last.num_samples if is_whole else 0)
-    fault, patches = None, ()
+    fault, note, patches = None, None, ()
     if is_whole and counted < told or not is_whole and last.first + last.num_samples < told:
         fault = f"truncated: {counted} of the {told} samples that its header tells are there"
     elif not is_whole and not told:
         fault = "truncated: it ends inside a frame"
+    elif not is_whole:
+        note = "its last bytes are no whole FLAC frame"
     # A stream written to a pipe tells 0, one whose recorder crashed may tell too few; where frames are missing, the
     # decoder should not stumble over that.
     if fault or counted > told:
         packed = (info.packed >> _COUNT_BITS << _COUNT_BITS) | counted
         patches = ((begin + _COUNT_AT, packed.to_bytes(8, "big")),)
-    return Part(start=begin, end=end, patches=patches, fault=fault, is_measured=is_whole)
+    return Part(start=begin, end=end, patches=patches, fault=fault, note=note, is_measured=is_whole)
 
 
 def _tag_bytes(head):
