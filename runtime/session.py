@@ -8,7 +8,7 @@ import importlib.util
 import sys
 import threading
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -95,7 +95,7 @@ class OrtSession:
         try:
             # The bytes that were checked: a path would be opened again, and external data looked for beside it.
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            self._inputs, self._outputs = self._session.get_inputs(), self._session.get_outputs()
+            self._inputs, self._outputs = map(_arguments, (self._session.get_inputs(), self._session.get_outputs()))
         except _ort_errors() as error:
             raise BundleError(f"{self._path}: onnxruntime cannot load it: {short(error)}", hint=_RE_EXPORT) from error
         # It would hold the file in memory a second time.
@@ -159,6 +159,19 @@ class OrtSession:
         expected = (-1, self.geometry.chunk_frames, self.geometry.vocab_size)
         if not _shapes_agree(outputs[0].shape, expected):
             self._fail(f"log-probabilities have shape {expected}, {self._path.name} returns {_shape(outputs[0])}")
+
+
+class _Argument(NamedTuple):
+    """An input or output of a graph: name, sizes (text or None for any), type as onnxruntime calls it."""
+
+    name: str
+    shape: list
+    type: str
+
+
+def _arguments(given):
+    # All of them now: onnxruntime decodes a name when it is asked for.
+    return [_Argument(each.name, each.shape, each.type) for each in given]
 
 
 @functools.cache

@@ -29,6 +29,13 @@ def test_a_whole_run_has_as_many_cases_as_it_must():
     assert sum(reader.cases for reader in READERS.values()) >= 200_000
 
 
+def test_the_whole_run_that_is_kept_found_nothing():
+    result = json.loads((CHECKOUT / "benchmarks" / "results" / "fuzz.json").read_text())
+    assert result["summary"]["cases"] >= 200_000
+    assert (result["summary"]["signals"], result["summary"]["hangs"], result["findings"]) == (0, 0, [])
+    assert {row["reader"] for row in result["rows"]} == set(READERS)
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_a_sample_of_every_reader_finds_nothing(readers, name, tmp_path):
     found = [fuzz.check_case(readers[name], number=n, seed=0, folder=tmp_path) for n in range(NUM_CASES)]
