@@ -86,9 +86,8 @@ def complete_card(card, *, scores, rtf, processor, trust=None):
     )
     rates = Table(header=("test set", "WER", "95 % interval", "utterances", "words"), rows=rates).markdown()
     rates += (
-        "\n\nStreamed, int8, no language model; a rejected utterance counts as not recognised (`python -m "
-        "benchmarks.shipped`). The interval is a bootstrap over utterances. Real-time factor on one thread of "
-        f"{processor}: {rtf:.4f}."
+        "\n\nStreamed, int8, no language model, nothing rejected (`python -m benchmarks.shipped`). The interval is a "
+        f"bootstrap over utterances. Real-time factor on one thread of {processor}: {rtf:.4f}."
     )
     data = tuple((name, *DATA[name]) for name in DATA)
     data = Table(header=("pack", "what it is", "licence"), rows=data).markdown()
@@ -105,6 +104,12 @@ def complete_card(card, *, scores, rtf, processor, trust=None):
 
 def _trust(summary, details):
     """Return what the card says of levels, rejection and other voices."""
+    answers, kept = (
+        "an4 {:.1%}, fsdd {:.1%}, coffee_commands {:.1%}".format(
+            *(details[name][pack] for pack in ("an4", "fsdd", "coffee_commands"))
+        )
+        for name in ("wer_of_answers", "wer_of_kept")
+    )
     levels = ", ".join(f"{gain_db} dB {wer:.1%}" for gain_db, wer in details["wer_by_gain_db"].items())
     rows = [(f"{name}: kept", f"{share:.1%}") for name, share in details["kept"].items()]
     rows += [(f"{name}: rejected or silent", f"{share:.1%}") for name, share in details["rejected"].items()]
@@ -115,7 +120,10 @@ def _trust(summary, details):
         for kind, wer in kinds.items()
     ]
     table = Table(header=("test clips", "share"), rows=tuple(rows)).markdown()
-    return f"AN4 at other levels: {levels}.\n\n{table}"
+    return (
+        f"With rejection, what is rejected counted as not recognised: {answers}; of the clips that are kept: {kept}. "
+        f"AN4 at other levels, with rejection: {levels}.\n\n{table}"
+    )
 
 
 def _pattern(heading):
