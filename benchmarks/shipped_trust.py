@@ -150,8 +150,9 @@ def measure_trust(recognizer, sets, *, data_dir, synthesisers=None):
     details = {
         "wer_by_gain_db": {f"{gain_db:+d}": wer for gain_db, wer in levels.items()},
         "kept": {name: kept_share(heard) for name, heard in meant.items()},
-        "wer_of_kept": {
-            name: score_texts(*_kept_pairs(sets[name][1], heard)).wer for name, heard in meant.items() if any(heard)
+        "wer_of_kept": {name: score_texts(*_kept_pairs(sets[name][1], heard)).wer for name, heard in meant.items()},
+        "wer_of_answers": {
+            name: score_texts(sets[name][1], [each.answer for each in heard]).wer for name, heard in meant.items()
         },
         "rejected": {
             OUT_OF_DOMAIN: 1 - kept_share(read),

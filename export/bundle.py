@@ -20,7 +20,7 @@ from runtime.engine.library import EngineUnavailableError, load
 from runtime.features import ENCODER_FRAME_MS
 from runtime.files import atomic_directory, explain_os_errors, finish_interrupted, sha256_file, write_atomic, write_json
 from runtime.foreign import short
-from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
+from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, WORDS_ROLE, FileEntry, Manifest
 from runtime.operators import check_model
 from runtime.signature import load_private_key, write_signature
 
@@ -31,6 +31,7 @@ FILES = {
     "ort_operators": "model.required_operators.config",
     TICKET_ROLE: "model.ticket",
     "tokens": "tokens.txt",
+    WORDS_ROLE: "words.txt",
     "parity": "parity.json",
     "card": "README.md",
 }
@@ -65,6 +66,7 @@ def export_ticket(
     precisions=PRECISIONS,
     num_bits=8,
     target="server",
+    words=None,
     calibration=(),
     negatives=(),
     can_overwrite=False,
@@ -83,6 +85,7 @@ def export_ticket(
             file is int8 too; int8 alone is the smallest bundle, without an .ort file.
         num_bits: of the weights in an int8 ticket file: 8, or 4 for a smaller and less exact one.
         target: processors that the ticket file is meant for, a key of weight_formats.TARGETS; others run it too.
+        words: those that the recogniser may say, as choose_words returns them; None for any.
         calibration, negatives: manifests of dev sets, as for calibrate_bundle; without them nothing is rejected.
         can_overwrite: replace an older bundle at `out`.
         sign: path of an Ed25519 private key (PEM) to sign `manifest.json` with; None leaves the bundle unsigned.
@@ -130,6 +133,9 @@ def export_ticket(
             data = {role: content for role, content in data.items() if role not in ("model", "model_ort")}
         _write_models(folder, data)
         ticket.tokenizer.save(folder / FILES["tokens"])
+        if words is not None:
+            write_atomic(folder / FILES[WORDS_ROLE], "".join(f"{word}\n" for word in words))
+            progress(f"closed vocabulary: {len(words)} words")
         write_json(folder / FILES["parity"], parity)
         provenance = _provenance(ticket, model, is_structured=is_structured)
         if engine is not None:
@@ -143,6 +149,7 @@ def export_ticket(
             container=container,
             parity=parity,
             engine=engine,
+            num_words=None if words is None else len(words),
             num_bytes={FILES[role]: (len(content), zip_bytes[role]) for role, content in data.items()},
         )
         write_atomic(folder / FILES["card"], card)
@@ -155,6 +162,7 @@ def export_ticket(
             states=container.states,
             files={role: FileEntry.of(path, bundle=folder) for role, path in FILES.items() if (folder / path).exists()},
             engine=engine,
+            vocabulary="open" if words is None else "closed",
             provenance=provenance,
         )
         manifest.write(folder)

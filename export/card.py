@@ -48,7 +48,7 @@ def summarise_formats(formats):
     return ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
 
 
-def model_card(*, name, record, provenance, container, parity, engine, num_bytes):
+def model_card(*, name, record, provenance, container, parity, engine, num_bytes, num_words=None):
     """Return the text of the card (Markdown).
 
     Args:
@@ -59,6 +59,7 @@ def model_card(*, name, record, provenance, container, parity, engine, num_bytes
         parity: content of `parity.json`.
         engine: of the manifest.
         num_bytes: file name -> (bytes, bytes after zip compression).
+        num_words: of a closed vocabulary; None for an open one.
     """
     chunk_ms = container.chunk_frames * ENCODER_FRAME_MS
     context_s = container.config.left_context_frames * ENCODER_FRAME_MS / 1000
@@ -82,7 +83,7 @@ def model_card(*, name, record, provenance, container, parity, engine, num_bytes
         "## Verification",
         *_verification(parity),
         "## Known limits",
-        _limits(container=container),
+        _limits(container=container, num_words=num_words),
         "## How to run it",
         _usage(name, files=num_bytes, chunk_ms=container.chunk_frames * ENCODER_FRAME_MS),
     ]
@@ -218,9 +219,10 @@ def _verification(parity):
     return [_table(["step", "largest", "mean", "bound", "same best symbol"], rows), _text(note)]
 
 
-def _limits(*, container):
+def _limits(*, container, num_words):
+    words = "It spells what it hears" if num_words is None else f"It says {num_words} words and no other (`words.txt`)"
     limits = (
-        "- It spells what it hears: no language model, no punctuation, no numbers as digits.\n"
+        f"- {words}: no language model, no punctuation, no numbers as digits.\n"
         f"- A word is known at the earliest {container.chunk_frames * ENCODER_FRAME_MS} ms after its chunk began.\n"
         "- One speaker at a time; overlapping speech and music come out as words."
     )

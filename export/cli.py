@@ -60,6 +60,7 @@ def _main(argv):
     for module in ("torch", "onnx", "onnxscript", "torch_pruning"):
         require_extra(module, extra="export")
     from export.bundle import export_ticket
+    from export.vocabulary import choose_words
     from lottery_train.outcome import failure_note
     from lottery_train.ticket import load_ticket
 
@@ -87,6 +88,7 @@ def _main(argv):
         precisions=_PRECISIONS[arguments.precision],
         num_bits=arguments.ticket_bits,
         target=arguments.target,
+        words=choose_words(ticket, vocabulary=arguments.vocabulary, words_from=arguments.words_from),
         calibration=arguments.calibration,
         negatives=arguments.negatives,
         can_overwrite=arguments.overwrite,
@@ -205,6 +207,21 @@ def _parse(argv):
         choices=(8, 4),
         default=8,
         help="bits of a weight in an int8 model.ticket; 4 is smaller on disk, and less exact (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--vocabulary",
+        choices=("auto", "closed", "open"),
+        default="auto",
+        help="closed: the recogniser says no word but those of its training; auto: closed where they are 5000 at most "
+        "and less than 1 %% of the dev set's words are none of them (default)",
+    )
+    parser.add_argument(
+        "--words-from",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="take the words of a closed vocabulary from these manifests, or lists (.txt), in place of the ticket's",
     )
     _add_calibration_options(parser)
     parser.add_argument(

@@ -10,7 +10,10 @@ from lottery_train.pruning import Mask, prunable_names
 from lottery_train.ticket import is_ticket, save_ticket
 from runtime.files import sha256_file
 
-_INHERITED = ("name", "chunk_frames", "seed", "corpus", "data_fingerprint", "granularity", "method", "epochs", "search")
+_INHERITED = (
+    "name", "chunk_frames", "seed", "corpus", "data_fingerprint", "granularity", "method", "epochs", "search",
+    "vocabulary",
+)  # fmt: skip
 
 
 def write_shrunk_ticket(ticket, out):

@@ -9,6 +9,7 @@ from pathlib import Path
 from lottery_train.arguments import build_parser, controls_from, settings_from
 from lottery_train.config import CONTROLS, unfit_control
 from lottery_train.corpora import IMPORTERS, find_mix, import_corpus
+from lottery_train.errors import ConfigError
 from lottery_train.lock import lock_run
 from lottery_train.processes import check_processes
 from lottery_train.run_directory import clear_run
@@ -94,6 +95,14 @@ def _require_packages(config, *, is_dry_run):
             require_extra(package, extra="train")
 
 
+def _require_utf8(out):
+    """Refuse, before anything is trained, a run directory that safetensors and TensorBoard cannot open."""
+    try:
+        os.fsencode(out).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--out is {str(out)!a}: its name is not UTF-8", hint="choose another --out") from error
+
+
 def _is_first():
     return int(os.environ.get("RANK", "0")) == 0
 
@@ -153,6 +162,7 @@ def _main(argv):
         return _print_forecast(outlook, search=config.search, epochs=config.train.epochs, vocabulary=vocabulary)
     if arguments.out is None:
         parser.error("--out is needed (or --dry-run)")
+    _require_utf8(arguments.out)
     with _prepared_out(arguments, config):
         return _train(arguments, config)
 

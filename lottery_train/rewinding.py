@@ -20,7 +20,7 @@ def check_rewind_step(run):
     if search.rewind_steps >= steps:
         raise ConfigError(
             f"--rewind-steps is {search.rewind_steps}, expected less than {steps}: the rewind point must lie within "
-            f"{epochs} epochs, the length of the dense training or of a level",
+            f"the dense training and within a level, {epochs} epoch{'s' * (epochs != 1)}",
             hint="rewind to fewer steps (--rewind-steps), or train longer (--epochs, --level-epochs)",
         )
 

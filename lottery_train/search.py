@@ -19,6 +19,7 @@ from lottery_train.rewinding import check_rewind_step
 from lottery_train.start import Start, adopt_weights, continue_ticket, first_mask, first_start
 from lottery_train.ticket import is_ticket, load_ticket, save_ticket
 from lottery_train.trainer import Trainer
+from lottery_train.vocabulary import describe_vocabulary
 from runtime.files import read_json, sha256_file
 
 _FINE_TUNING_SHARE = 0.1
@@ -184,6 +185,7 @@ def train_ticket(
             "seed": settings.seed,
             "corpus": run.config.data.corpus,
             "data_fingerprint": run.speech.train.fingerprint,
+            "vocabulary": describe_vocabulary(run.speech.train.texts, run.speech.dev.texts),
             "granularity": run.config.search.granularity,
             "method": run.config.search.method,
             "epochs": epochs,

@@ -52,6 +52,12 @@ class Ticket:
         """Chunk length (40 ms frames) the ticket was evaluated at."""
         return self.record["chunk_frames"]
 
+    @property
+    def vocabulary(self):
+        """What describe_vocabulary said of the training; empty for tickets that do not tell."""
+        found = self.record.get("vocabulary")
+        return found if isinstance(found, dict) and isinstance(found.get("words", []), list) else {}
+
     def build_model(self):
         """Return the masked model, ready for evaluation."""
         model = make_model(self.config)

@@ -15,6 +15,7 @@ from runtime.command import run_command
 from runtime.comparison import (
     add_ratios,
     add_times,
+    busy_note,
     describe_bundle,
     footprint_table,
     latency_series,
@@ -25,7 +26,7 @@ from runtime.comparison import (
 from runtime.device_report import describe_device, make_report
 from runtime.errors import LotteryError, require_extra
 from runtime.files import require_writable, write_atomic, write_json
-from runtime.machine import describe_machine, machine_line
+from runtime.machine import describe_machine, load_average_1min, machine_line, usable_cores
 from runtime.manifest import MODEL_ROLES, Manifest
 from runtime.measurement import (
     Candidate,
@@ -108,12 +109,15 @@ def _bench(arguments, *, argv, audio):
             "nothing to plot: no bundle tells its number of weights",
             hint="leave out --plot, or add a bundle of a ticket",
         )
-    before = describe_device()
+    before, load_average = describe_device(), load_average_1min()
     measure_rows(rows, conditions=conditions, repeats=arguments.repeats, is_paced=arguments.paced)
+    warning = busy_note(rows, load_average=load_average, cores=usable_cores(), threads=arguments.threads)
     result = {
         "schema_version": SCHEMA_VERSION,
         "rows": rows,
-        "notes": notes(rows, threads=arguments.threads),
+        "notes": [*filter(None, [warning]), *notes(rows, threads=arguments.threads)],
+        "load_average_before": load_average,
+        "is_busy": warning is not None,
         "settings": {
             "repeats": arguments.repeats,
             "backend": arguments.backend,
@@ -123,6 +127,9 @@ def _bench(arguments, *, argv, audio):
         "command": shlex.join(["lottery-bench", *argv]),
     }
     print(result_text(result))
+    if warning:
+        # Where the table goes into a file, too.
+        print(f"warning: {warning}", file=sys.stderr)
     if arguments.json:
         write_json(arguments.json, result)
     if arguments.device_report:

@@ -6,6 +6,7 @@ A *row* is a dict of JSON values: one bundle at one precision in one backend, wi
 import itertools
 import math
 
+from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.latency import percentiles
 from runtime.manifest import MODEL_ROLES, TICKET_ROLE
 from runtime.plots import Series
@@ -16,6 +17,12 @@ MASKED_NOTE = (
     "is measured and shown; a difference from dense is noise, not a speed-up. To shrink it: lottery-export --structured"
 )
 SPARSE_NOTE = "sparse: a masked model in the ticket engine, which holds and multiplies only the weights that are kept"
+
+# On a machine with a free core the share was at most 0.004 (benchmarks/results/an4.json: wall and CPU time).
+MAX_WAITED_SHARE = 0.05
+MAX_PASS_SPREAD = 1.25
+# A load average never quite gets to 0.
+LOAD_MARGIN = 0.25
 
 
 def describe_bundle(path, *, manifest, precision, backend="onnxruntime"):
@@ -41,6 +48,7 @@ def describe_bundle(path, *, manifest, precision, backend="onnxruntime"):
         "chunk_frames": manifest.chunk_frames,
         **{name: _figure(told.get(name)) for name in ("density", "level", "num_weights", "num_nonzeros")},
         "told_test_wer": _told_test_wer(told),
+        "told_corpus": _told_corpus(told),
         "model_sha256": model.sha256,
         "model_bytes": model.bytes,
         "bundle_bytes": sum(entry.bytes for entry in manifest.files.values()),
@@ -58,6 +66,13 @@ def _told_test_wer(told):
     for name in ("wer", "test", "wer"):
         told = told.get(name) if isinstance(told, dict) else None
     return _figure(told)
+
+
+def _told_corpus(told):
+    """Return the name of the corpus whose test split gave the told WER; None where it is not told."""
+    corpus = told.get("corpus")
+    is_name = isinstance(corpus, str) and corpus.isprintable() and 0 < len(corpus) <= MAX_TEXT_CHARACTERS
+    return corpus if is_name and corpus != "unknown" else None
 
 
 def _kind(told):
@@ -90,7 +105,9 @@ def sort_rows(rows):
 
 
 def add_times(row, *, rounds):
-    """Add the percentiles, real-time factor and CPU time of a row's clips.
+    """Add the percentiles, real-time factor and CPU time of a row's clips, and how steady they were.
+
+    `waited_share` is the share of the wall time in which no thread ran, `pass_spread` the median pass over the fastest.
 
     Args:
         row: changed in place.
@@ -100,6 +117,9 @@ def add_times(row, *, rounds):
     row["model_ms"] = percentiles([time for clip in rounds for time in clip["model_ms"]])
     row["rtf"] = percentiles([clip["wall_s"] / clip["audio_s"] for clip in rounds])["p50"]
     row["cpu_s_per_audio_s"] = percentiles([clip["cpu_s"] / clip["audio_s"] for clip in rounds])["p50"]
+    walls = [clip["wall_s"] for clip in rounds]
+    row["waited_share"] = max(0.0, 1 - sum(clip["cpu_s"] for clip in rounds) / sum(walls))
+    row["pass_spread"] = percentiles(walls)["p50"] / min(walls)
 
 
 def add_ratios(rows):
@@ -135,7 +155,45 @@ def notes(rows, *, threads=1):
         found.append(SPARSE_NOTE)
     if threads > 1 and any(row["backend"] == "engine" for row in rows):
         found.append("the ticket engine runs a chunk on one thread, whatever --threads says")
-    return found
+    return [*found, *filter(None, [wer_note(rows)])]
+
+
+def wer_note(rows):
+    """Return what the column of error rates was measured on, or None where no row has one."""
+    corpora = {}
+    for row in rows:
+        if row["told_test_wer"] is not None:
+            corpora.setdefault(row["told_corpus"] or "an untold corpus", {})[row["bundle"]] = None
+    if not corpora:
+        return None
+    where = "; ".join(f"{', '.join(bundles)} on {corpus}" for corpus, bundles in corpora.items())
+    differ = ", so that they do not compare" if len(corpora) > 1 else ""
+    return f"ticket WER: as its bundle tells, float32, before the export, test split of its corpus: {where}{differ}"
+
+
+def busy_note(rows, *, load_average, cores, threads=1):
+    """Return why these times are not to be trusted, or None where the machine had nothing else to do.
+
+    Args:
+        rows: with what add_times adds.
+        load_average: of one minute, before the measurement; None where the system does not tell.
+        cores: that the process may use.
+        threads: that were measured.
+    """
+    reasons = []
+    if load_average is not None and load_average + threads > cores + LOAD_MARGIN:
+        reasons.append(f"the load average was {load_average:.1f} on {cores} cores before it began")
+    waited, name = max((row["waited_share"], row["bundle"]) for row in rows)
+    if waited > MAX_WAITED_SHARE:
+        reasons.append(f"{name} waited for a processor {waited:.0%} of its time")
+    spread, name = max((row["pass_spread"], row["bundle"]) for row in rows)
+    if spread > MAX_PASS_SPREAD:
+        reasons.append(f"the median pass of {name} took {spread:.1f} times as long as its fastest")
+    if not reasons:
+        return None
+    return (
+        f"the machine was busy: {'; '.join(reasons)}. Times and speed-ups may be far off: measure again when it is idle"
+    )
 
 
 def latency_table(rows):

@@ -30,7 +30,7 @@ def describe_machine(*, threads=None, packages=RUNTIME_PACKAGES):
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in packages},
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_average": load_average_1min(),
         "commit": _commit(),
     }
 
@@ -44,6 +44,11 @@ def machine_line(machine):
         f"{machine['cpu']} ({machine['architecture']}), {machine['cores']} cores{threads}, "
         f"Python {machine['python']}, {versions}{commit}"
     )
+
+
+def load_average_1min():
+    """Return how many processes ran or waited to, on average of a minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def usable_cores():

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from runtime.errors import LotteryError
 from runtime.foreign import escape
-from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, Manifest
+from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, WORDS_ROLE, Manifest
 from runtime.operators import check_model
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -99,7 +99,7 @@ def runtime_resources(files):
 
 
 def bundle_resources(bundle, *, require_signature=None, allow_any_operators=False):
-    """Return {address: Resource} of what the page needs of a bundle: manifest, tokens and the ONNX models.
+    """Return {address: Resource} of what the page needs of a bundle: manifest, tokens, words and the ONNX models.
 
     Args:
         bundle: the directory.
@@ -112,11 +112,11 @@ def bundle_resources(bundle, *, require_signature=None, allow_any_operators=Fals
     manifest = Manifest.load(bundle, verify="used", require_signature=require_signature)
     content = json.dumps(manifest.to_json()).encode()
     resources = {f"/bundle/{MANIFEST_NAME}": _resource(bundle / MANIFEST_NAME, content=content)}
-    for role in ("tokens", *MODEL_ROLES.values()):
+    for role in ("tokens", WORDS_ROLE, *MODEL_ROLES.values()):
         if role in manifest.files:
             path = bundle / manifest.files[role].path
             content = manifest.read(role, bundle=bundle)
-            if role != "tokens":
+            if role in MODEL_ROLES.values():
                 check_model(content, source=path, allow_any_operators=allow_any_operators)
             resources[f"/bundle/{manifest.files[role].path}"] = _resource(path, content=content)
     return resources

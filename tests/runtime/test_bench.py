@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from runtime import bench
 from runtime.bench import find_rows, main
 from runtime.device_report import read_report
 from runtime.engine.library import instruction_sets
@@ -36,7 +37,8 @@ def clip(tmp_path):
     return str(path)
 
 
-def test_the_command_line_end_to_end(bundles, clip, tmp_path, capsys):
+def test_the_command_line_end_to_end(bundles, clip, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "load_average_1min", lambda: 1000.0)
     output = tmp_path / "out.json"
     assert main([*bundles, "--repeats", "2", "--audio", clip, "--json", str(output)]) == 0
     printed = capsys.readouterr()
@@ -60,6 +62,9 @@ def test_the_command_line_end_to_end(bundles, clip, tmp_path, capsys):
     assert "machine: " in printed.out
     assert "zeros inside full-size matrices" in printed.out
     assert printed.err.endswith(f"wrote {output}\n")
+    assert (result["is_busy"], result["load_average_before"]) == (True, 1000.0)
+    assert "note: the machine was busy: the load average was 1000.0" in printed.out
+    assert "warning: the machine was busy: the load average was 1000.0" in printed.err
 
 
 def test_a_device_report_is_written(bundles, clip, tmp_path, capsys):

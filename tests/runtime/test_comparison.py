@@ -3,7 +3,16 @@
 import pytest
 
 from runtime.bench import find_rows
-from runtime.comparison import add_ratios, latency_series, latency_table, notes, sort_rows
+from runtime.comparison import (
+    add_ratios,
+    add_times,
+    busy_note,
+    latency_series,
+    latency_table,
+    notes,
+    sort_rows,
+    wer_note,
+)
 from tests.runtime.bench_bundles import write_bundle
 
 
@@ -97,6 +106,51 @@ def test_provenance_is_not_trusted(tmp_path):
 def test_the_ticket_s_error_rate_is_shown_where_it_is_told(told, wer, tmp_path):
     (row, _) = find_rows([write_bundle(tmp_path / "b", **told)])
     assert row["told_test_wer"] == wer
+
+
+def test_what_the_error_rates_were_measured_on_is_said(tmp_path):
+    assert wer_note([timed(model_ms=1.0)]) is None
+    rows = [
+        timed(bundle="a", told_test_wer=0.1, told_corpus="an4", model_ms=1.0),
+        timed(bundle="b", told_test_wer=0.2, told_corpus="an4", model_ms=1.0),
+    ]
+    assert wer_note(rows).endswith("test split of its corpus: a, b on an4")
+    rows.append(timed(bundle="c", told_test_wer=0.3, told_corpus=None, model_ms=1.0))
+    assert "; c on an untold corpus, so that they do not compare" in wer_note(rows)
+    add_ratios(rows)
+    assert wer_note(rows) in notes(rows)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "told"), [("an4*2+fsdd", "an4*2+fsdd"), ("\x1b[2J", None), ("x" * 300, None), (3, None)]
+)
+def test_the_name_of_a_corpus_is_foreign_text(corpus, told, tmp_path):
+    (row, _) = find_rows([write_bundle(tmp_path / "b", corpus=corpus)])
+    assert row["told_corpus"] == told
+
+
+def clip(wall_s, *, cpu_s=1.0):
+    return {"chunk_ms": [1.0], "model_ms": [1.0], "wall_s": wall_s, "cpu_s": cpu_s, "audio_s": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("walls", "load_average", "threads", "reason"),
+    [
+        ([1.0, 1.01, 1.02], 0.1, 1, None),
+        ([1.0, 1.01, 1.02], None, 1, None),
+        ([1.0, 1.01, 1.02], 1.2, 1, None),
+        ([1.0, 1.01, 1.02], 1.3, 1, "the load average was 1.3 on 2 cores"),
+        ([1.0, 1.01, 1.02], 0.5, 2, "the load average was 0.5 on 2 cores"),
+        ([1.2, 1.2, 1.2], 0.0, 1, "slow waited for a processor 17% of its time"),
+        ([1.0, 1.4, 1.5], 0.0, 1, "the median pass of slow took 1.4 times as long as its fastest"),
+    ],
+)
+def test_a_busy_machine_is_noticed(walls, load_average, threads, reason):
+    rows = [timed(bundle="quick", model_ms=1.0), timed(bundle="slow", model_ms=1.0)]
+    add_times(rows[0], rounds=[clip(1.0)])
+    add_times(rows[1], rounds=[clip(wall_s) for wall_s in walls])
+    note = busy_note(rows, load_average=load_average, cores=2, threads=threads)
+    assert note is None if reason is None else reason in note
 
 
 def test_series_hold_kept_share_and_begin_at_dense():
