@@ -283,11 +283,13 @@ class ArchiveReader(Reader):
         import shutil
 
         from lottery_train.corpora.download import unpack
+        from runtime.files import explain_os_errors
 
         out = folder / "out" / "inner"
         out.mkdir(parents=True)
         try:
-            unpack(self.write(data, folder, "a.tar.gz"), folder=out)
+            with explain_os_errors(out):
+                unpack(self.write(data, folder, "a.tar.gz"), folder=out)
         finally:
             outside = [path for path in folder.rglob("*") if path.name not in ("out", "inner", "a.tar.gz")]
             is_inside = all(path.is_relative_to(out) for path in outside)

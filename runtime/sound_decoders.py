@@ -193,12 +193,11 @@ class PyavDecoder:
         except self._failures() as error:
             self._fail(error)
         self._stream = next(iter(self._container.streams.audio), None)
-        if self._stream is None or not self._stream.rate or not self._stream.channels:
+        # A track of an unknown codec has neither rate nor channels, not even as attributes.
+        has_codec = self._stream is not None and self._stream.codec_context is not None
+        if not has_codec or not self._stream.rate or not self._stream.channels:
             self._container.close()
-            raise DecodeError("no sound track")
-        if self._stream.codec_context is None:
-            self._container.close()
-            raise DecodeError("no known codec")
+            raise DecodeError("no sound track" if self._stream is None else "no known codec")
         self.sample_rate_hz, self.num_channels = self._stream.rate, self._stream.channels
         self._rewind()
 

@@ -182,8 +182,11 @@ def unpack(path, *, folder):
                 if num_bytes > max_bytes or num_members > _MAX_MEMBERS:
                     raise tarfile.ReadError(f"it unpacks to more than {max_bytes} bytes or {_MAX_MEMBERS} files")
                 tar.extract(member, folder, filter="data")
-    # Beside its own errors: what numbers and names of a header lead tarfile to.
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
+    # Beside its own errors: what numbers and names of a header lead tarfile to, such as a file in a directory's place.
+    except (
+        tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, OverflowError,
+        IsADirectoryError, NotADirectoryError, FileExistsError,
+    ) as error:  # fmt: skip
         hint = "remove the file and run the command again"
         raise CorpusError(f"{path}: cannot unpack: {short(error)}", hint=hint) from error
 

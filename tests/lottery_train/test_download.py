@@ -175,6 +175,14 @@ def test_a_bomb_does_not_go_off(tmp_path, bomb):
 
 
 @needs_filter
+@pytest.mark.parametrize("name", [".", "a/.", "a"])
+def test_a_file_in_the_place_of_a_directory_is_refused(tmp_path, name):
+    content = _header("a/b", size=0) + _header(name, size=0)
+    with pytest.raises(CorpusError, match="cannot unpack"):
+        unpack(_write(tmp_path / "a.tar.gz", content), folder=tmp_path / "out")
+
+
+@needs_filter
 def test_many_files_together_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr("lottery_train.corpora.download._MIN_UNPACKED_BYTES", 1 << 20)
     path = _write(tmp_path / "bomb.tar.gz", b"".join(_header(f"{n}", size=1 << 19) + bytes(1 << 19) for n in range(9)))
