@@ -32,7 +32,8 @@ def _import(argv):
     for split, path in corpus.splits.items():
         print(f"{split}\t{path}")
     if corpus.skipped:
-        print(f"{len(corpus.skipped)} utterances skipped, the first: {corpus.skipped[0]}", file=sys.stderr)
+        listed = arguments.out / "skipped.txt"
+        print(f"{len(corpus.skipped)} utterances skipped, all in {listed}: {corpus.skipped[0]}", file=sys.stderr)
 
 
 def _print_forecast(outlook, *, search, epochs, vocabulary):
