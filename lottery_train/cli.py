@@ -8,10 +8,12 @@ from pathlib import Path
 from lottery_train.arguments import build_parser, controls_from, settings_from
 from lottery_train.config import CONTROLS, unfit_control
 from lottery_train.corpora import IMPORTERS, find_mix, import_corpus
+from lottery_train.errors import ConfigError
 from lottery_train.run_directory import clear_run
 from lottery_train.tokenization import vocabulary_size
 from runtime.command import run_command
 from runtime.errors import require_extra
+from runtime.events import unicode_name
 from runtime.files import explain_os_errors
 
 # Imported late by what uses them, so that a missing one would end a run after its training.
@@ -98,6 +100,11 @@ def _is_first():
 def _prepare_out(arguments, config):
     """Find the corpus before anything in --out is written or removed: a wrong name must not cost an old run."""
     if _is_first():  # the other processes of torchrun wait for this one to join
+        if unicode_name(str(arguments.out.absolute())) != str(arguments.out.absolute()):
+            raise ConfigError(
+                f"{arguments.out}: its name is not UTF-8, and TensorBoard writes to no other",
+                hint="choose another --out",
+            )
         find_mix(config.data.corpus, data_dir=arguments.data_dir)
         if not arguments.resume:
             clear_run(arguments.out, sources=(arguments.dense_from, config.train.init_from))

@@ -16,6 +16,7 @@ from runtime.engine import library
 from runtime.engine.session import EngineSession
 from runtime.errors import BundleError, LotteryError
 from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, TICKET_ROLE, Geometry
+from runtime.streams import quiet_libraries
 
 PRECISIONS = ("auto", "fp32", "int8")
 BACKENDS = ("auto", "engine", "onnxruntime")
@@ -69,7 +70,9 @@ class OrtSession:
 
     def __init__(self, model_path, *, manifest, num_threads=1):
         try:
-            import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
+            # It complains on stderr where there is no home directory.
+            with quiet_libraries():
+                import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
         except ImportError as error:
             raise LotteryError(f"onnxruntime cannot be imported: {error}", hint=_GET_ONNXRUNTIME) from error
 
