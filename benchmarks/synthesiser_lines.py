@@ -9,8 +9,6 @@ KINDS = ("letters", "digits", "commands")
 _COMMAND_CORPORA = ("an4", "coffee_commands")
 # The share of pauses between spelled letters or digits; one is drawn per utterance.
 _PAUSE_SHARES = (0.0, 0.5, 1.0)
-# Words that text-to-speech dictionaries of American English read wrongly, as they are spelled for it.
-_RESPELLED = {"latte": "lah tay", "rubout": "rub out"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ def _spoken_words(words, *, is_spelled):
     for word, following in zip(words, [*words[1:], ""], strict=True):
         # AN4 says "fifty and a half".
         is_letter = len(word) == 1 and is_spelled and following != "half"
-        spoken.append(word.upper() if is_letter or word == "i" else _RESPELLED.get(word, word))
+        spoken.append(word.upper() if is_letter or word == "i" else word)
     return spoken
 
 

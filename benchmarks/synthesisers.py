@@ -93,7 +93,9 @@ def finish(speech, rate_hz, *, split, tract, rng):
 def _write_split(folder, *, name, split, lines, seed):
     """Synthesise a split into `folder`: audio/SPLIT/*.flac, then SPLIT.jsonl."""
     (folder / "audio" / split).mkdir(parents=True)
-    spoken = SYNTHESISERS[name].speak([line.request for line in lines])
+    synthesiser = SYNTHESISERS[name]
+    requests = [dataclasses.replace(line.request, spoken=synthesiser.spell(line.request.spoken)) for line in lines]
+    spoken = synthesiser.speak(requests)
     progress = tqdm(lines, desc=f"{name} {split}", unit="utterance", disable=None)
     records = []
     for number, (line, (speech, rate_hz)) in enumerate(zip(progress, spoken, strict=True)):

@@ -11,6 +11,7 @@ _MODULES = {
     "ExportError": "errors",
     "StreamingStep": "streaming",
     "calibrate_bundle": "calibrate",
+    "choose_words": "vocabulary",
     "export_onnx": "graph",
     "export_ticket": "bundle",
     "model_card": "card",

@@ -20,7 +20,10 @@ from runtime.engine.library import EngineUnavailableError, load
 from runtime.features import ENCODER_FRAME_MS
 from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.files import atomic_directory, explain_os_errors, finish_interrupted, sha256_file, write_atomic, write_json
-from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, FileEntry, Manifest
+from runtime.foreign import short
+from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, WORDS_ROLE, FileEntry, Manifest
+from runtime.operators import check_model
+from runtime.signature import load_private_key, write_signature
 
 FILES = {
     "model": "model.onnx",
@@ -29,6 +32,7 @@ FILES = {
     "ort_operators": "model.required_operators.config",
     TICKET_ROLE: "model.ticket",
     "tokens": "tokens.txt",
+    WORDS_ROLE: "words.txt",
     "parity": "parity.json",
     "card": "README.md",
 }
@@ -63,9 +67,11 @@ def export_ticket(
     precisions=PRECISIONS,
     num_bits=8,
     target="server",
+    words=None,
     calibration=(),
     negatives=(),
     can_overwrite=False,
+    sign=None,
     progress=print,
 ):
     """Turn a ticket into a bundle directory.
@@ -80,16 +86,19 @@ def export_ticket(
             file is int8 too; int8 alone is the smallest bundle, without an .ort file.
         num_bits: of the weights in an int8 ticket file: 8, or 4 for a smaller and less exact one.
         target: processors that the ticket file is meant for, a key of weight_formats.TARGETS; others run it too.
+        words: those that the recogniser may say, as choose_words returns them; None for any.
         calibration, negatives: manifests of dev sets, as for calibrate_bundle; without them nothing is rejected.
         can_overwrite: replace an older bundle at `out`.
+        sign: path of an Ed25519 private key (PEM) to sign `manifest.json` with; None leaves the bundle unsigned.
         progress: called with one line of text at each step.
     Returns:
         Export.
     Raises:
         ConfigError: the ticket is of another backbone than the Conformer.
         ExportError: nothing to shrink, `out` is in the way, or the verification failed. Nothing is left behind.
-        LotteryError: `out` cannot be written; see also calibrate_bundle.
+        LotteryError: `out` cannot be written, or the key cannot be read; see also calibrate_bundle.
     """
+    key = None if sign is None else load_private_key(sign)
     require_backbone(ticket.config, "conformer", purpose="lottery-export")
     out = Path(out)
     name = name or _printable(out.absolute().name)
@@ -124,11 +133,11 @@ def export_ticket(
         )
         if "fp32" not in precisions:
             data = {role: content for role, content in data.items() if role not in ("model", "model_ort")}
-        for role, content in data.items():
-            write_atomic(folder / FILES[role], content)
-        if "model_ort" in data:
-            write_atomic(folder / FILES["ort_operators"], required_operators(data["model_ort"]))
+        _write_models(folder, data)
         ticket.tokenizer.save(folder / FILES["tokens"])
+        if words is not None:
+            write_atomic(folder / FILES[WORDS_ROLE], "".join(f"{word}\n" for word in words))
+            progress(f"closed vocabulary: {len(words)} words")
         write_json(folder / FILES["parity"], parity)
         provenance = _provenance(ticket, model, is_structured=is_structured)
         if engine is not None:
@@ -142,6 +151,7 @@ def export_ticket(
             container=container,
             parity=parity,
             engine=engine,
+            num_words=None if words is None else len(words),
             num_bytes={FILES[role]: (len(content), zip_bytes[role]) for role, content in data.items()},
         )
         write_atomic(folder / FILES["card"], card)
@@ -154,12 +164,15 @@ def export_ticket(
             states=container.states,
             files={role: FileEntry.of(path, bundle=folder) for role, path in FILES.items() if (folder / path).exists()},
             engine=engine,
+            vocabulary="open" if words is None else "closed",
             provenance=provenance,
         )
         manifest.write(folder)
         if calibration or negatives:
             calibrate_bundle(folder, calibration=calibration, negatives=negatives, progress=progress)
             manifest = Manifest.load(folder, verify="used")
+        if key is not None:
+            write_signature(folder, key=key)
     num_nodes = {role: sum(count_ops(graph).values()) for role, graph in graphs.items()}
     return Export(manifest=manifest, parity=parity, zip_bytes=zip_bytes, num_nodes=num_nodes)
 
@@ -167,6 +180,17 @@ def export_ticket(
 def _printable(text):
     """Return what a manifest takes for a name, whatever the directory is called."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)[:MAX_TEXT_CHARACTERS]
+
+
+def _write_models(folder, data):
+    """Write the model files, role -> bytes, and what goes with the .ort file."""
+    for role, content in data.items():
+        if role != TICKET_ROLE:
+            # What the runtime would refuse is better refused here: another torch may write other operators.
+            check_model(content, source=FILES[role])
+        write_atomic(folder / FILES[role], content)
+    if "model_ort" in data:
+        write_atomic(folder / FILES["ort_operators"], required_operators(data["model_ort"]))
 
 
 def _convert(model, *, chunk_frames, has_int8, progress):
@@ -221,7 +245,8 @@ def _masked(ticket):
         ticket.mask.apply_(model)
     except ValueError as error:
         raise ExportError(
-            f"{ticket.folder / 'mask.safetensors'}: not a mask of this model: {error}", hint="train the level again"
+            f"{ticket.folder / 'mask.safetensors'}: not a mask of this model: {short(error)}",
+            hint="train the level again",
         ) from error
     return model
 
@@ -244,16 +269,17 @@ def _provenance(ticket, model, *, is_structured):
         for split, score in record.get("metrics", {}).items()
     }
     parameters = list(model.parameters())
+    origin = record.get("shrunk") or {"level": 0, "density": 1.0, "dense_weights": count_weights(ticket.config)}
     return {
         "ticket_sha256": sha256_file(ticket.folder / "ticket.json"),
         "config": model.config.to_json(),
-        "density": ticket.mask.density,
-        "level": ticket.level,
+        "density": ticket.mask.density * origin["density"],
+        "level": ticket.level + origin["level"],
         "granularity": record.get("granularity", "unknown"),
-        "structured": is_structured,
+        "structured": is_structured or "shrunk" in record,
         "num_weights": sum(parameter.numel() for parameter in parameters),
         "num_nonzeros": sum(int(parameter.count_nonzero()) for parameter in parameters),
-        "dense_weights": count_weights(ticket.config),
+        "dense_weights": origin["dense_weights"],
         "wer": scores,
         "corpus": record.get("corpus", "unknown"),
         "seed": record.get("seed"),

@@ -5,6 +5,7 @@ import textwrap
 from collections import Counter
 
 from export.verify import summary
+from lottery_train.outcome import failure_note
 from runtime.features import ENCODER_FRAME_MS
 from runtime.table import Table
 
@@ -47,7 +48,7 @@ def summarise_formats(formats):
     return ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
 
 
-def model_card(*, name, record, provenance, container, parity, engine, num_bytes):
+def model_card(*, name, record, provenance, container, parity, engine, num_bytes, num_words=None):
     """Return the text of the card (Markdown).
 
     Args:
@@ -58,6 +59,7 @@ def model_card(*, name, record, provenance, container, parity, engine, num_bytes
         parity: content of `parity.json`.
         engine: of the manifest.
         num_bytes: file name -> (bytes, bytes after zip compression).
+        num_words: of a closed vocabulary; None for an open one.
     """
     chunk_ms = container.chunk_frames * ENCODER_FRAME_MS
     context_s = container.config.left_context_frames * ENCODER_FRAME_MS / 1000
@@ -81,7 +83,7 @@ def model_card(*, name, record, provenance, container, parity, engine, num_bytes
         "## Verification",
         *_verification(parity),
         "## Known limits",
-        _limits(container=container),
+        _limits(container=container, num_words=num_words),
         "## How to run it",
         _usage(name, files=num_bytes, chunk_ms=container.chunk_frames * ENCODER_FRAME_MS),
     ]
@@ -154,6 +156,8 @@ def _error_rates(record, *, chunk_ms):
         "95 % bootstrap over utterances. The int8 model was compared with the float32 one (below), not scored on these "
         "splits."
     )
+    if failure := failure_note(record):
+        note = f"**Do not use it: {failure}.** {note}"
     if measured_ms != chunk_ms:
         note += f" **This bundle runs at {chunk_ms} ms chunks, where the rates differ.**"
     return [_table(["split", "WER", "interval", "CER", "utterances", "words"], rows), _text(note)]
@@ -215,9 +219,10 @@ def _verification(parity):
     return [_table(["step", "largest", "mean", "bound", "same best symbol"], rows), _text(note)]
 
 
-def _limits(*, container):
+def _limits(*, container, num_words):
+    words = "It spells what it hears" if num_words is None else f"It says {num_words} words and no other (`words.txt`)"
     limits = (
-        "- It spells what it hears: no language model, no punctuation, no numbers as digits.\n"
+        f"- {words}: no language model, no punctuation, no numbers as digits.\n"
         f"- A word is known at the earliest {container.chunk_frames * ENCODER_FRAME_MS} ms after its chunk began.\n"
         "- One speaker at a time; overlapping speech and music come out as words."
     )

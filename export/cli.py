@@ -10,6 +10,7 @@ from runtime.errors import require_extra
 from runtime.features import ENCODER_FRAME_MS
 from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.options import create_parser
+from runtime.signature import make_keys
 from runtime.streams import quiet_libraries
 from runtime.table import Table
 
@@ -28,6 +29,8 @@ _EXAMPLES = """\
       --negatives mini_librispeech/dev.jsonl noise/train.jsonl        also learns what to reject
   lottery-export calibrate bundles/an4 --calibration an4/dev.jsonl --negatives mini_librispeech/dev.jsonl
                                                                       the same for a bundle that is there
+  lottery-export keygen me.key                                        a pair of keys: me.key signs, me.key.pub checks
+  lottery-export runs/an4/level_06 --structured --sign me.key --out bundles/an4_signed
 """
 
 
@@ -36,16 +39,32 @@ def main(argv=None):
     return run_command(_main, argv)
 
 
+def _make_keys(argv):
+    parser = create_parser(
+        "lottery-export keygen",
+        description="Make a pair of Ed25519 keys: KEY, which signs bundles and is kept secret, and KEY.pub, which "
+        "checks them. Both are PEM files without a passphrase.",
+        examples="  lottery-export keygen me.key",
+    )
+    parser.add_argument("key", metavar="KEY", type=Path, help="file of the private key to write")
+    for path in make_keys(parser.parse_args(argv).key):
+        print(path)
+
+
 def _main(argv):
     argv = sys.argv[1:] if argv is None else argv
-    if argv and argv[0] == _CALIBRATE:
+    if argv[:1] == [_CALIBRATE]:
         return _calibrate(argv[1:])
+    if argv[:1] == ["keygen"]:
+        return _make_keys(argv[1:])
     arguments = _parse(argv)
     for module in ("torch", "onnx", "onnxscript", "torch_pruning"):
         require_extra(module, extra="export")
     with quiet_libraries():
         # onnxruntime complains on stderr where there is no home directory.
         from export.bundle import export_ticket
+    from export.vocabulary import choose_words
+    from lottery_train.outcome import failure_note
     from lottery_train.ticket import load_ticket
 
     if arguments.name is not None and not (
@@ -53,6 +72,16 @@ def _main(argv):
     ):
         raise ExportError(f"--name is {arguments.name!r}, expected 1 to {MAX_TEXT_CHARACTERS} printable characters")
     ticket = load_ticket(arguments.ticket)
+    if arguments.as_ticket:
+        from export.shrunk_ticket import write_shrunk_ticket
+
+        write_shrunk_ticket(ticket, arguments.out)
+        _progress(
+            f"{arguments.out}: train it on with lottery-train --tokens init --set train.init_from={arguments.out}"
+        )
+        return 0
+    if note := failure_note(ticket.record):
+        _progress(f"warning: {arguments.ticket}: {note}")
     result = export_ticket(
         ticket,
         arguments.out,
@@ -62,9 +91,11 @@ def _main(argv):
         precisions=_PRECISIONS[arguments.precision],
         num_bits=arguments.ticket_bits,
         target=arguments.target,
+        words=choose_words(ticket, vocabulary=arguments.vocabulary, words_from=arguments.words_from),
         calibration=arguments.calibration,
         negatives=arguments.negatives,
         can_overwrite=arguments.overwrite,
+        sign=arguments.sign,
         progress=_progress,
     )
     _print_result(result, out=arguments.out)
@@ -148,6 +179,11 @@ def _parse(argv):
         help="remove the attention heads, feed-forward neurons and convolution channels that the ticket masks",
     )
     parser.add_argument(
+        "--as-ticket",
+        action="store_true",
+        help="write the shrunk model as a ticket to be trained on, not as a bundle",
+    )
+    parser.add_argument(
         "--chunk-ms",
         type=int,
         metavar="MS",
@@ -175,7 +211,28 @@ def _parse(argv):
         default=8,
         help="bits of a weight in an int8 model.ticket; 4 is smaller on disk, and less exact (default: %(default)s)",
     )
+    parser.add_argument(
+        "--vocabulary",
+        choices=("auto", "closed", "open"),
+        default="auto",
+        help="closed: the recogniser says no word but those of its training; auto: closed where they are 5000 at most "
+        "and less than 1 %% of the dev set's words are none of them (default)",
+    )
+    parser.add_argument(
+        "--words-from",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="take the words of a closed vocabulary from these manifests, or lists (.txt), in place of the ticket's",
+    )
     _add_calibration_options(parser)
+    parser.add_argument(
+        "--sign",
+        metavar="KEY",
+        type=Path,
+        help="sign the bundle with this Ed25519 private key (PEM); `lottery-export keygen KEY` makes one",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there already")
     return parser.parse_args(argv)
 

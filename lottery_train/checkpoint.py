@@ -11,6 +11,9 @@ from safetensors.torch import save
 
 from lottery_train.errors import TicketError
 from runtime.files import write_atomic
+from runtime.foreign import short
+
+_RESTORE = "restore the file, or train the level again"
 
 
 def save_checkpoint(path, *, model, optimizer, state):
@@ -31,23 +34,37 @@ def load_checkpoint(path, *, model, optimizer=None):
     Returns:
         the `state` dict.
     Raises:
-        TicketError: the file is damaged or belongs to another model.
+        TicketError: the file is damaged, holds no state, or belongs to another model.
     """
     tensors, metadata = read_safetensors(path)
     prefix = "weights."
     weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    _require_forms(path, weights, expected=model.state_dict())
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise TicketError(f"{path}: belongs to another model: {error}") from error
+        raise TicketError(f"{path}: belongs to another model: {short(error)}", hint=_RESTORE) from error
+    try:
+        state = json.loads(metadata["state"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise TicketError(f"{path}: not a checkpoint, it does not say where it stands", hint=_RESTORE) from error
     if optimizer is not None:
         for name, parameter in model.named_parameters():
-            keys = ("exp_avg", "exp_avg_sq", "step")
             if f"optimizer.step.{name}" in tensors:
-                optimizer.state[parameter] = {
-                    key: tensors[f"optimizer.{key}.{name}"].to(parameter.device) for key in keys
-                }
-    return json.loads(metadata["state"])
+                moments = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("exp_avg", "exp_avg_sq", "step")}
+                expected = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": torch.zeros(())}
+                _require_forms(path, moments, expected=expected)
+                optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
+    return state
+
+
+def _require_forms(path, tensors, *, expected):
+    """Refuse tensors whose type or, where they are there, shape is another one than expected."""
+    for name, value in tensors.items():
+        wanted = expected.get(name)
+        if value is None or (wanted is not None and (value.dtype != wanted.dtype or value.shape != wanted.shape)):
+            found = "missing" if value is None else f"{value.dtype} {tuple(value.shape)}"
+            raise TicketError(f"{path}: belongs to another model: {short(name)} is {found}", hint=_RESTORE)
 
 
 def read_safetensors(path):
@@ -60,8 +77,9 @@ def read_safetensors(path):
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise TicketError(f"{path}: cannot read: {error}", hint="restore the file, or train the level again") from error
+    # Beside its own error: whatever a tensor's type or name leads torch to.
+    except (OSError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise TicketError(f"{path}: cannot read: {short(error)}", hint=_RESTORE) from error
 
 
 def average_weights(paths):

@@ -1,6 +1,7 @@
 """lottery-train: from a corpus to tickets."""
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from lottery_train.arguments import build_parser, controls_from, settings_from
 from lottery_train.config import CONTROLS, unfit_control
 from lottery_train.corpora import IMPORTERS, find_mix, import_corpus
 from lottery_train.errors import ConfigError
+from lottery_train.lock import lock_run
+from lottery_train.processes import check_processes
 from lottery_train.run_directory import clear_run
 from lottery_train.tokenization import vocabulary_size
 from runtime.command import run_command
@@ -93,21 +96,59 @@ def _require_packages(config, *, is_dry_run):
             require_extra(package, extra="train")
 
 
+def _require_utf8(out):
+    """Refuse, before anything is trained, a run directory that safetensors and TensorBoard cannot open."""
+    try:
+        os.fsencode(out).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--out is {str(out)!a}: its name is not UTF-8", hint="choose another --out") from error
+
+
 def _is_first():
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _prepare_out(arguments, config):
-    """Find the corpus before anything in --out is written or removed: a wrong name must not cost an old run."""
-    if _is_first():  # the other processes of torchrun wait for this one to join
-        if unicode_name(str(arguments.out.absolute())) != str(arguments.out.absolute()):
-            raise ConfigError(
-                f"{arguments.out}: its name is not UTF-8, and TensorBoard writes to no other",
-                hint="choose another --out",
-            )
-        find_mix(config.data.corpus, data_dir=arguments.data_dir)
+def _require_unicode(out):
+    """Refuse a directory whose name is not UTF-8: TensorBoard writes to no such path."""
+    name = str(out.absolute())
+    if unicode_name(name) != name:
+        raise ConfigError(
+            f"{out}: its name is not UTF-8, and TensorBoard writes to no other", hint="choose another --out"
+        )
+
+
+@contextlib.contextmanager
+def _prepared_out(arguments, config):
+    """Keep --out for this run; the corpus is found first: a wrong name must not cost an old run."""
+    if not _is_first():  # the other processes of torchrun wait for this one to join
+        yield
+        return
+    _require_unicode(arguments.out)
+    if arguments.resume:
+        has_point = config.search.rewind in ("init", "step") and not config.search.is_one_training
+        notes = check_processes(
+            arguments.out,
+            places=_places(arguments, config),
+            num_processes=int(os.environ.get("WORLD_SIZE", "1")),
+            dense_from=arguments.dense_from if has_point else None,
+        )
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+    find_mix(config.data.corpus, data_dir=arguments.data_dir)
+    with lock_run(arguments.out):
         if not arguments.resume:
             clear_run(arguments.out, sources=(arguments.dense_from, config.train.init_from))
+        yield
+
+
+def _places(arguments, config):
+    """Return where the tickets that a run is asked for stand in its directory."""
+    from lottery_train.ticket import control_place, level_place
+
+    search = config.search
+    levels, names = controls_from(arguments, search=search)
+    tickets = [search.rounds] if search.is_one_training else range(search.rounds + 1)
+    return [*map(level_place, tickets), *(control_place(name, level=level) for level in levels for name in names)]
 
 
 def _main(argv):
@@ -132,8 +173,9 @@ def _main(argv):
         return _print_forecast(outlook, search=config.search, epochs=config.train.epochs, vocabulary=vocabulary)
     if arguments.out is None:
         parser.error("--out is needed (or --dry-run)")
-    _prepare_out(arguments, config)
-    return _train(arguments, config)
+    _require_utf8(arguments.out)
+    with _prepared_out(arguments, config):
+        return _train(arguments, config)
 
 
 def main(argv=None):

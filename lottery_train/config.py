@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from lottery_train.errors import ConfigError
 from lottery_train.settings import Settings, choice
 from runtime.errors import require_extra
+from runtime.foreign import short
 
 # What a ticket must beat; `lottery_train.controls` trains them.
 CONTROLS = {
@@ -328,4 +329,6 @@ class RunConfig:
 
 def _check_names(cls, value, *, known):
     if not isinstance(value, dict) or not set(value) <= set(known):
-        raise ConfigError(f"{cls.__name__}: expected an object with fields among {', '.join(known)}, found {value!r}")
+        raise ConfigError(
+            f"{cls.__name__}: expected an object with fields among {', '.join(known)}, found {short(value)}"
+        )

@@ -55,11 +55,14 @@ class Metrics:
 
 
 def read_metrics(path):
-    """Return the lines of a metrics file as dicts; a last line cut short by a kill is left out."""
+    """Return the lines of a metrics file as dicts, up to the first that `Metrics` did not write whole (a kill)."""
     lines = []
-    for line in Path(path).read_text().splitlines():
+    for line in Path(path).read_bytes().splitlines():
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(value, dict) or not isinstance(value.get("level"), str) or type(value.get("step")) is not int:
+            break
+        lines.append(value)
     return lines

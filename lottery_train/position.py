@@ -1,7 +1,15 @@
 """Where a training stands, apart from its tensors."""
 
 import math
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, fields
+
+from lottery_train.errors import TicketError
+from runtime.foreign import short
+
+# What no training comes near.
+_MAX_COUNT = 1 << 48
+_CHECKPOINT = re.compile(r"epoch_\d{4,9}\.safetensors")
 
 
 @dataclass(kw_only=True)
@@ -42,6 +50,35 @@ class Position:
     mask_distances: list = field(default_factory=list)
     is_settled: bool = False
 
+    @classmethod
+    def from_json(cls, value):
+        """Rebuild a position from `vars(position)` read from an untrusted file.
+
+        Raises:
+            ValueError: a field is missing, unknown, of another type or out of range.
+        """
+        kinds = {item.name: item.type for item in fields(cls)}
+        if not isinstance(value, dict) or set(value) != set(kinds):
+            raise ValueError(f"expected the fields {', '.join(kinds)}")
+        for name, kind in kinds.items():
+            found = value[name]
+            is_number = kind in (int, float) and (type(found) is int or type(found) is kind)
+            if not (is_number and found >= 0 or kind is bool and type(found) is bool or type(found) is kind is list):
+                raise ValueError(f"{name} is {short(found)}")
+            if is_number and found > _MAX_COUNT and found != math.inf:
+                raise ValueError(f"{name} is {short(found)}")
+        rows = [(row, 3) for row in value["best"]] + [(row, 2) for row in value["mask_distances"]]
+        if not all(isinstance(row, list) and len(row) == width for row, width in rows):
+            raise ValueError("best or mask_distances holds no list of rows")
+        numbers = [number for row, width in rows for number in row[: width - 1]] + value["round_epochs"]
+        numbers += [distance for _, distance in value["mask_distances"] if distance is not None]
+        if not all(type(number) in (int, float) for number in numbers):
+            raise ValueError("best, round_epochs or mask_distances holds something else than numbers")
+        # The names are of files that are opened.
+        if not all(isinstance(row[2], str) and _CHECKPOINT.fullmatch(row[2]) for row in value["best"]):
+            raise ValueError("best names something else than checkpoints")
+        return cls(**value)
+
     @property
     def progress(self):
         """Epochs done, the running one's share among them."""
@@ -50,3 +87,11 @@ class Position:
     def begin_here(self):
         """Make this the beginning of a training: nothing before it is its own."""
         self.best, self.first_epoch, self.first_step = [], self.progress, self.step
+
+
+def read_position(path, *, state):
+    """Return the Position that a checkpoint's state describes; TicketError, with its path, where it describes none."""
+    try:
+        return Position.from_json(state)
+    except ValueError as error:
+        raise TicketError(f"{path}: not a checkpoint: {error}", hint="restore it, or start over") from error

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from lottery_train.cost import trained_epochs, training_costs
 from lottery_train.metrics import read_metrics
-from runtime.files import read_json, write_atomic
+from lottery_train.outcome import failure_note
+from lottery_train.ticket_record import read_record
+from runtime.files import write_atomic
+from runtime.foreign import escape
 from runtime.plots import Section, Series, html_report, line_figure
 from runtime.table import Table
 
@@ -17,8 +20,8 @@ _METHOD = (
 
 def read_records(out):
     """Return (levels, controls): the ticket.json contents of a run's finished tickets, in order of level."""
-    levels = [read_json(path) for path in sorted(Path(out).glob("level_*/ticket.json"))]
-    controls = [read_json(path) for path in sorted(Path(out).glob("controls/*/ticket.json"))]
+    levels = [read_record(path.parent) for path in sorted(Path(out).glob("level_*/ticket.json"))]
+    controls = [read_record(path.parent) for path in sorted(Path(out).glob("controls/*/ticket.json"))]
     return levels, controls
 
 
@@ -88,16 +91,24 @@ def _curves(out):
     path = Path(out) / "metrics.jsonl"
     lines = read_metrics(path) if path.exists() else []
     series = []
-    for label in dict.fromkeys(line["level"] for line in lines):
-        points = [(line["epoch"], line["dev_wer"]) for line in lines if line["level"] == label and "dev_wer" in line]
-        if points:
-            epochs, wers = zip(*points, strict=True)
-            series.append(Series(name=label, x=epochs, y=wers))
+    for label, points in curve_points(lines).items():
+        epochs, wers = zip(*points, strict=True)
+        series.append(Series(name=escape(label), x=epochs, y=wers))
     return (
         line_figure(series, title="Dev WER while training", x_label="epoch", y_label="dev WER", percent_y=True)
         if series
         else None
     )
+
+
+def curve_points(lines):
+    """Return {label: [(epoch, dev WER)]} of the lines of a metrics file, those that tell both."""
+    points = {}
+    for line in lines:
+        pair = line.get("epoch"), line.get("dev_wer")
+        if all(type(number) in (int, float) and 0 <= number < 1e9 for number in pair):
+            points.setdefault(line["level"], []).append(pair)
+    return points
 
 
 def write_report(out, *, more_sections=()):
@@ -109,10 +120,12 @@ def write_report(out, *, more_sections=()):
         its path.
     """
     levels, controls = read_records(out)
+    noted = ((record, failure_note(record)) for record in levels + controls)
+    failures = [f"Level {record['level']}, {record['name']}: {note}." for record, note in noted if note]
     sections = [
         Section(
             heading="Word error rate",
-            text=_METHOD,
+            text=" ".join([_METHOD, *failures]),
             figure=wer_figure(levels, controls),
             table=size_table(levels + controls),
         ),

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from lottery_train.errors import ConfigError
+from lottery_train.lock import NAME as LOCK_NAME
 from runtime.files import PARTIAL, explain_os_errors
 
 _MARK = "config.json"
@@ -33,7 +34,7 @@ def clear_run(out, *, sources=()):
         if source is not None and Path(source).resolve().is_relative_to(out.resolve()):
             raise ConfigError(f"{source}: lies in the run that --no-resume would remove", hint="choose another --out")
     with explain_os_errors(out):
-        found = sorted(out.iterdir()) if out.is_dir() else []
+        found = sorted(path for path in out.iterdir() if path.name != LOCK_NAME) if out.is_dir() else []
         if not found:
             return
         if not (out / _MARK).is_file():

@@ -6,17 +6,21 @@ goes on where it stood. Source: Frankle & Carbin 2019, strategy 2 (iterative pru
 """
 
 import shutil
+import sys
 from dataclasses import replace
 
 from lottery_train.distillation import Distillation
 from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.models.build import build_model
+from lottery_train.outcome import HINT, failure_note
 from lottery_train.pruner import Pruner, Rounds, make_pruner
+from lottery_train.rewinding import check_rewind_step
 from lottery_train.start import Start, adopt_weights, continue_ticket, first_mask, first_start
 from lottery_train.ticket import is_ticket, load_ticket, save_ticket
 from lottery_train.trainer import Trainer
-from runtime.files import sha256_file
+from lottery_train.vocabulary import describe_vocabulary
+from runtime.files import read_json, sha256_file
 
 _FINE_TUNING_SHARE = 0.1
 
@@ -40,9 +44,12 @@ def search(run):
 def search_iteratively(run):
     """Find a ticket of every level, from dense to `config.search.rounds`, each in a training of its own."""
     rounds, dense_mask = rounds_of(run)
+    check_rewind_step(run)
     train_dense(run)
     for level in range(1, run.config.search.rounds + 1):
-        if not is_ticket(run.level_folder(level)):
+        if is_ticket(run.level_folder(level)):
+            _warn_of_failure(run, run.level_folder(level))
+        else:
             parent = load_ticket(run.level_folder(level - 1))
             # A level 0 taken from another run carries the mask of that run's granularity.
             before = parent.mask if level > 1 else dense_mask
@@ -135,6 +142,7 @@ def train_ticket(
         if run.process.is_first:
             # A kill between writing the ticket and clearing up leaves it behind.
             shutil.rmtree(work, ignore_errors=True)
+        _warn_of_failure(run, folder)
         return
     settings = run.config.train
     if start.is_fine_tuning:
@@ -168,17 +176,7 @@ def train_ticket(
     weights = trainer.run()
     if keeps_rewind_point and rewind_step is not None and not run.rewind_path.exists():
         raise ConfigError(f"the dense training ended before step {rewind_step}", hint="rewind to an earlier step")
-    scores = {
-        split: evaluate(
-            model,
-            getattr(run.speech, split),
-            tokenizer=run.speech.tokenizer,
-            encode=run.speech.encode,
-            chunk=settings.eval_chunk_frames,
-            device=run.process.device,
-        )
-        for split in ("dev", "test")
-    }
+    scores = _scores(run, model)
     if run.process.is_first:
         record = {
             "name": name,
@@ -187,18 +185,43 @@ def train_ticket(
             "seed": settings.seed,
             "corpus": run.config.data.corpus,
             "data_fingerprint": run.speech.train.fingerprint,
+            "vocabulary": describe_vocabulary(run.speech.train.texts, run.speech.dev.texts),
             "granularity": run.config.search.granularity,
             "method": run.config.search.method,
             "epochs": epochs,
+            "num_processes": run.process.world_size,
             **trainer.record(),
             "search": run.config.to_json()["search"],
             "train": run.config.to_json()["train"],
             "pretrained": _origin(start.pretrained),
+            **_shrunk(start.pretrained, config=config),
             "metrics": {split: score.to_json() for split, score in scores.items()},
         }
         mask = trainer.mask.to("cpu")
         save_ticket(folder, config=config, weights=weights, mask=mask, tokenizer=run.speech.tokenizer, record=record)
     trainer.clear()
+    _warn_of_failure(run, folder)
+
+
+def _scores(run, model):
+    """Return the Score of a trained model by split."""
+    return {
+        split: evaluate(
+            model,
+            getattr(run.speech, split),
+            tokenizer=run.speech.tokenizer,
+            encode=run.speech.encode,
+            chunk=run.config.train.eval_chunk_frames,
+            device=run.process.device,
+        )
+        for split in ("dev", "test")
+    }
+
+
+def _warn_of_failure(run, folder):
+    """Say on stderr if a finished ticket's model learnt nothing."""
+    if run.process.is_first and (note := failure_note(read_json(folder / "ticket.json"))):
+        print(f"warning: {folder.relative_to(run.out)}: {note}\nhint: {HINT}", file=sys.stderr)
 
 
 def _distillation(run, *, level):
@@ -208,6 +231,12 @@ def _distillation(run, *, level):
         return None
     teacher = load_ticket(run.level_folder(0)).build_model()
     return Distillation(teacher.to(run.process.device), share=share)
+
+
+def _shrunk(ticket, *, config):
+    """Return the entry of a ticket's record that tells what its widths were cut from; none where they never were."""
+    was_cut = ticket is not None and ticket.config == config and "shrunk" in ticket.record
+    return {"shrunk": ticket.record["shrunk"]} if was_cut else {}
 
 
 def _origin(ticket):

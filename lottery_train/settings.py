@@ -9,6 +9,7 @@ import types
 import typing
 
 from lottery_train.errors import ConfigError
+from runtime.foreign import short
 
 _ONE = {int: "an integer", float: "a finite number", str: "text", bool: "true or false", types.NoneType: "null"}
 _MANY = {int: "integers", float: "finite numbers", str: "texts"}
@@ -48,7 +49,7 @@ class Settings:
         if not is_good:
             value = getattr(self, name)
             shown = list(value) if isinstance(value, tuple) else value
-            raise ConfigError(f"{self.part}.{name} is {shown!r}, expected {expected}")
+            raise ConfigError(f"{self.part}.{name} is {short(shown)}, expected {expected}")
 
 
 def choice(default, meanings):
@@ -115,7 +116,7 @@ def with_settings(config, changes):
     parts = {}
     for key, text in changes.items():
         if key not in known:
-            raise ConfigError(f"no setting {key!r}", hint=f"settings: {', '.join(known)}")
+            raise ConfigError(f"no setting {short(key)}", hint=f"settings: {', '.join(known)}")
         part, _, name = key.partition(".")
         parts.setdefault(part, {})[name] = _parse(text, known[key])
     changed = {part: dataclasses.replace(getattr(config, part), **values) for part, values in parts.items()}

@@ -85,12 +85,13 @@ def prepare_speech(data, *, out, seed, data_dir=None, is_first=True, init_from=N
         # What is measured on is not chosen by what a model can do: there such texts count as errors.
         splits[split] = found.dataset if is_train else dataset
         _report(report, split, found, dataset=splits[split])
+        if not len(splits[split]):
+            report.write()
+            raise CorpusError(
+                f"{data.corpus}, {split}: no text fits its recording; the first: {found.skipped[0]}",
+                hint="see whether texts and recordings belong together",
+            )
     report.write()
-    if not len(splits["train"]):
-        raise CorpusError(
-            f"{data.corpus}, train: no text fits its recording; the first: {splits['train'].skipped[-1]}",
-            hint="look whether texts and recordings belong together",
-        )
     return Speech(
         **splits,
         tokenizer=tokenizer,

@@ -23,7 +23,7 @@ from lottery_train.distributed import has_fast_bfloat16
 from lottery_train.errors import ConfigError
 from lottery_train.evaluate import evaluate
 from lottery_train.learning_rate import learning_rate
-from lottery_train.position import Position
+from lottery_train.position import Position, read_position
 from lottery_train.pruner import Pruner
 from runtime.files import write_atomic
 
@@ -106,7 +106,8 @@ class Trainer:
             )
 
     def _restore(self, path):
-        self.position = Position(**load_checkpoint(path, model=self.objective, optimizer=self.optimizer))
+        state = load_checkpoint(path, model=self.objective, optimizer=self.optimizer)
+        self.position = read_position(path, state=state)
         if self.position.world_size != self.process.world_size:
             raise ConfigError(
                 f"{path}: begun with {self.position.world_size} processes, now there are {self.process.world_size}",
@@ -206,10 +207,10 @@ class Trainer:
 
     def _finish_epoch(self, audio_s_per_s):
         position = self.position
-        num_steps = max(position.num_steps, 1)
-        loss = position.loss_sum / num_steps
-        if position.num_steps:
-            position.best_loss = min(position.best_loss, position.character_loss_sum / num_steps)
+        if not position.num_steps:
+            raise self._not_finite(f"in all {position.batch} steps of epoch {position.epoch + 1}")
+        loss = position.loss_sum / position.num_steps
+        position.best_loss = min(position.best_loss, position.character_loss_sum / position.num_steps)
         values = {"epoch": position.epoch + 1, "loss": loss, "audio_s_per_s": round(audio_s_per_s, 1)}
         if position.num_skipped:
             values["skipped_steps"] = position.num_skipped
@@ -281,11 +282,14 @@ class Trainer:
         else:
             position.num_bad += 1
             if position.num_bad > _MAX_SKIPPED_STEPS:
-                raise ConfigError(
-                    f"{self.label}: the gradient was not finite for {position.num_bad} steps in a row",
-                    hint="lower the learning rate, or train with precision float32",
-                )
+                raise self._not_finite(f"in the last {position.num_bad} steps")
         return float(loss.detach()), float(character_loss), batch.audio_s
+
+    def _not_finite(self, when):
+        return ConfigError(
+            f"{self.label}: the gradient was not finite {when}",
+            hint="lower the learning rate, or train with precision float32",
+        )
 
     def _augmentation_share(self):
         high, low = self.config.augmentation_loss

@@ -28,6 +28,7 @@ _MODULES = {
     "Hotword": "hotwords",
     "Hotwords": "hotwords",
     "LanguageModel": "language_model",
+    "LexiconDecoder": "lexicon",
     "LotteryError": "errors",
     "Manifest": "manifest",
     "Microphone": "microphone",

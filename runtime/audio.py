@@ -12,6 +12,7 @@ import numpy as np
 
 from runtime.containers import find_parts
 from runtime.errors import AudioError, MissingExtraError
+from runtime.foreign import escape
 from runtime.sound_decoders import DecodeError, open_decoder
 from runtime.survey import Survey, survey
 
@@ -26,6 +27,7 @@ _RECORD_AGAIN = "copy or record it again"
 _MAX_MISSING_S = 0.2
 # Full scale of the largest integers; what lies beyond it is no sound in any unit.
 _MAX_PEAK = 2.0**31
+_BUFFER_BYTES = 1 << 16
 _SPOOL_BYTES = 1 << 20
 
 
@@ -33,7 +35,7 @@ def print_note(text):
     """Print a line about a sound file on stderr: how it is read where that is not obvious."""
     # Without a stderr there is nobody to tell.
     with contextlib.suppress(OSError, AttributeError):
-        print(f"note: {text}", file=sys.stderr)
+        print(f"note: {escape(text)}", file=sys.stderr)
 
 
 class AudioBlocks:
@@ -73,7 +75,8 @@ class AudioBlocks:
         self._first = round(start_s * self.sample_rate_hz)
         self._count = None if length_s is None else max(1, round(length_s * self.sample_rate_hz))
         if num_samples == 0:
-            self._refuse("holds no samples", hint="record it again")
+            fault = next((part.fault for part in self._layout.parts if part.fault), None)
+            self._refuse(fault or "holds no samples", hint="record it again")
         if num_samples is not None and self._first >= num_samples:
             self._refuse(f"offset {start_s} s lies beyond the end ({self.duration_s:.3f} s)", hint=None)
 
@@ -151,7 +154,8 @@ class AudioBlocks:
                 f"{self._name}: libsndfile does not read it, and PyAV is not installed", hint=error.hint
             ) from error
         except DecodeError as error:
-            self._refuse(f"not a sound file this program reads: {error}", number=number, hint=_CONVERT)
+            fault = self._layout.parts[number].fault
+            self._refuse(fault or f"not a sound file this program reads: {error}", number=number, hint=_CONVERT)
 
     def _mono(self):
         """Yield float32 (n,) blocks of about a second of what was asked for."""
@@ -245,7 +249,7 @@ def _open(path, *, name):
         if stat.S_ISREG(status.st_mode):
             if status.st_size == 0:
                 raise AudioError(f"{name}: the file is empty", hint="record it again")
-            return open(path, "rb")
+            return open(path, "rb", buffering=_BUFFER_BYTES)
         if not stat.S_ISFIFO(status.st_mode):
             raise AudioError(f"{name}: a device or a socket, not a sound file")
         pipe = open(path, "rb")  # noqa: SIM115 - closed below

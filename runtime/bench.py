@@ -37,7 +37,7 @@ from runtime.measurement import (
     measure_paced,
     require_chunks,
 )
-from runtime.options import create_parser, parse_intermixed, positive_int
+from runtime.options import add_trust_options, create_parser, parse_intermixed, positive_int
 from runtime.plots import EXTRA, Section, html_report, line_figure, save_png
 from runtime.session import BACKENDS, choose_model, complaint_about_backend, say_once
 from runtime.shipped import shipped_bundle
@@ -89,9 +89,19 @@ def _readable_again(audio):
 
 
 def _bench(arguments, *, argv, audio):
-    conditions = Conditions(threads=arguments.threads, audio=audio)
+    conditions = Conditions(
+        threads=arguments.threads,
+        audio=audio,
+        require_signature=arguments.require_signature,
+        allow_any_operators=arguments.allow_any_operators,
+    )
     samples = load_clip(audio)
-    rows = find_rows(arguments.bundles or [shipped_bundle()], precisions=arguments.precision, backend=arguments.backend)
+    rows = find_rows(
+        arguments.bundles or [shipped_bundle()],
+        precisions=arguments.precision,
+        backend=arguments.backend,
+        require_signature=arguments.require_signature,
+    )
     for row in rows:
         require_chunks(samples, chunk_frames=row["chunk_frames"], bundle=row["path"])
     if arguments.plot and not any(row["num_nonzeros"] for row in rows):
@@ -124,6 +134,7 @@ def _bench(arguments, *, argv, audio):
         write_json(arguments.json, result)
     if arguments.device_report:
         settings = {"threads": arguments.threads, "repeats": arguments.repeats, "audio": arguments.audio}
+        settings["require_signature"] = arguments.require_signature
         write_json(arguments.device_report, make_report(rows, before=before, after=describe_device(), **settings))
     if arguments.plot:
         save_png(latency_figure(rows), arguments.plot)
@@ -194,6 +205,7 @@ def _parse(argv):
     )
     parser.add_argument("--plot", metavar="FILE", help="write a PNG of model time over kept weights")
     parser.add_argument("--html", metavar="FILE", help="write a self-contained page with tables and plot")
+    add_trust_options(parser)
     # Bundles may stand before and after options: bench.pyz adds those inside it to those that are given.
     return parse_intermixed(parser, argv, name="bundles")
 
@@ -206,7 +218,7 @@ def _precisions(text):
     return names
 
 
-def find_rows(bundles, *, precisions=None, backend="onnxruntime"):
+def find_rows(bundles, *, precisions=None, backend="onnxruntime", require_signature=None):
     """Verify bundles and return the rows to measure, sorted.
 
     Args:
@@ -214,13 +226,14 @@ def find_rows(bundles, *, precisions=None, backend="onnxruntime"):
         precisions: what every bundle must have; None for those that each has.
         backend: "engine", "onnxruntime", or "auto" for every one that has a model in the bundle and runs here; that
             one is missing is said on stderr.
+        require_signature: see Manifest.load.
     Raises:
         BundleError: a bundle is damaged, or lacks an asked precision.
         LotteryError: no backend can run a bundle here.
     """
     rows = []
     for path in dict.fromkeys(str(Path(bundle)) for bundle in bundles):
-        manifest = Manifest.load(path)
+        manifest = Manifest.load(path, require_signature=require_signature)
         for name, precision in _models(manifest, precisions=precisions, backend=backend):
             rows.append(describe_bundle(path, manifest=manifest, precision=precision, backend=name))
     _name_apart(rows)

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from runtime.fields import Fields, short
+from runtime.fields import Fields
+from runtime.foreign import short
 
 # Keeps the logit finite for probabilities of 0 and 1 in float32.
 _MIN_PROBABILITY = 1e-6

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runtime.fields import Fields
 from runtime.files import read_json
+from runtime.foreign import short
 from runtime.machine import describe_machine
 from runtime.manifest import Manifest
 
@@ -55,7 +56,7 @@ def describe_device(*, system=_SYSTEM):
     }
 
 
-def make_report(rows, *, before, after, threads, repeats, audio):
+def make_report(rows, *, before, after, threads, repeats, audio, require_signature=None):
     """Return the report of measured rows.
 
     Args:
@@ -64,10 +65,11 @@ def make_report(rows, *, before, after, threads, repeats, audio):
         threads: of onnxruntime and numpy.
         repeats: passes over the clip.
         audio: path of the clip, or None for the built-in one.
+        require_signature: see Manifest.load.
     """
     device = {name: value for name, value in before.items() if name not in STATE}
     device |= {name: {"before": before[name], "after": after[name]} for name in STATE}
-    manifests = {row["path"]: Manifest.load(row["path"]) for row in rows}
+    manifests = {row["path"]: Manifest.load(row["path"], require_signature=require_signature) for row in rows}
     names = _name_apart(manifests)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -202,7 +204,7 @@ def _check_name(fields, name):
 def _one_of(fields, name, known):
     text = fields.text(name)
     if text not in known:
-        fields.fail(f"is {text!r}, expected one of {', '.join(known)}", name=name)
+        fields.fail(f"is {short(text)}, expected one of {', '.join(known)}", name=name)
     return text
 
 

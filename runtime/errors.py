@@ -2,9 +2,13 @@
 
 import importlib
 
+from runtime.foreign import escape
+
 
 class LotteryError(Exception):
     """An error the user can act on.
+
+    Control characters of message and hint are escaped, whoever wrote them; line breaks stay.
 
     Args:
         message: operation, value, expected; names the file (and line) at fault.
@@ -12,8 +16,12 @@ class LotteryError(Exception):
     """
 
     def __init__(self, message, *, hint=None):
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(_escape_lines(message))
+        self.hint = hint if hint is None else _escape_lines(hint)
+
+
+def _escape_lines(text):
+    return "\n".join(escape(line) for line in str(text).split("\n"))
 
 
 class AudioError(LotteryError):

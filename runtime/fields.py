@@ -1,6 +1,7 @@
 """Typed access to untrusted JSON: every complaint names the file and the field."""
 
 from runtime.errors import BundleError
+from runtime.foreign import short
 
 MAX_TEXT_CHARACTERS = 256
 _KINDS = {
@@ -17,19 +18,23 @@ class Fields:
         source: the file it came from, for messages.
         key: where in the file, such as `files.model`; "" is the top.
         hint: what the user can do about a wrong field.
+        error: class of the errors, a LotteryError.
     Raises:
-        BundleError: from every method, when the field is missing, of another type, or out of range.
+        BundleError: or another `error`, from every method, when the field is missing, of another type, or out of range.
     """
 
-    def __init__(self, value, *, source, key="", hint):
-        self.source, self.key, self.hint, self._value = source, key, hint, value
+    def __init__(self, value, *, source, key="", hint, error=BundleError):
+        self.source, self.key, self.hint, self._error, self._value = source, key, hint, error, value
         if type(value) is not dict:
             self.fail(f"is {_kind(value)}, expected an object")
 
     def fail(self, complaint, *, name=""):
-        """Raise the BundleError that says `<file>: <key>.<name> <complaint>`."""
+        """Raise the error that says `<file>: <key>.<name> <complaint>`."""
         where = ".".join(part for part in (self.key, name) if part) or "the top level"
-        raise BundleError(f"{self.source}: {where} {complaint}", hint=self.hint)
+        raise self._error(f"{self.source}: {where} {complaint}", hint=self.hint)
+
+    def __contains__(self, name):
+        return name in self._value
 
     def get(self, name, *kinds):
         """Return the member `name`, whose type is one of `kinds` exactly (true is no integer)."""
@@ -47,6 +52,13 @@ class Fields:
             self.fail(f"is {short(number)}, expected {low} to {high}", name=name)
         return number
 
+    def number(self, name, *, low, high):
+        """Return a member that is an integer or a number, low <= value <= high; NaN is none."""
+        number = self.get(name, int, float)
+        if not low <= number <= high:
+            self.fail(f"is {short(number)}, expected {low} to {high}", name=name)
+        return number
+
     def text(self, name):
         """Return a text member: 1 to 256 characters, no control characters (they would reach the terminal)."""
         text = self.get(name, str)
@@ -60,18 +72,14 @@ class Fields:
         if len(members) > limit:
             self.fail(f"has {len(members)} entries, at most {limit} are supported", name=name)
         pairs = members.items() if kind is dict else enumerate(members)
-        return [
-            (key, Fields(value, source=self.source, key=f"{name}[{short(key)}]", hint=self.hint))
-            for key, value in pairs
-        ]
+        return [(key, self._child(value, key=f"{name}[{short(key)}]")) for key, value in pairs]
 
+    def child(self, name):
+        """Return the Fields of an object member."""
+        return self._child(self.get(name, dict), key=f"{self.key}.{name}" if self.key else name)
 
-def short(value):
-    """Return repr(value), cut to what fits a message; an integer too long to print is described."""
-    if type(value) is int and abs(value) >= 10**30:
-        return "a number of more than 30 digits"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    def _child(self, value, *, key):
+        return Fields(value, source=self.source, key=key, hint=self.hint, error=self._error)
 
 
 def _kind(value):

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from runtime.errors import LotteryError
+from runtime.foreign import short
 
 try:
     import fcntl
@@ -27,6 +28,8 @@ _HINTS = {
     errno.ENOTDIR: "a file stands where a directory is needed: choose another output directory",
     errno.EEXIST: "a file stands where a directory is needed: choose another output directory",
 }
+
+MAX_JSON_DEPTH = 32
 
 # What renaming onto a directory that holds something says; it depends on the file system.
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
@@ -68,8 +71,11 @@ def sync(path):
         os.close(handle)
 
 
-def write_atomic(path, data):
+def write_atomic(path, data, *, mode=0o644):
     """Write bytes or text so that `path` holds either the old or the new content, never a part.
+
+    Args:
+        mode: permissions of the file.
 
     Raises:
         LotteryError: disk full, no permission, or no such directory.
@@ -86,7 +92,7 @@ def write_atomic(path, data):
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, mode)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
@@ -119,19 +125,37 @@ def read_json(path):
     """Read a JSON file.
 
     Raises:
-        LotteryError: missing, unreadable, or not JSON; names the file and the line.
+        LotteryError: missing, unreadable, not JSON, or nested deeper than MAX_JSON_DEPTH; names the file and the line.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        data = Path(path).read_bytes()
     except OSError as error:
         raise LotteryError(f"{path}: cannot read: {error.strerror}") from error
+    return parse_json(data, source=path)
+
+
+def parse_json(data, *, source):
+    """Return the value of JSON text as bytes; `source` names it in errors, which are those of read_json."""
+    try:
+        value = json.loads(data)
     except json.JSONDecodeError as error:
-        raise LotteryError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+        raise LotteryError(f"{source}:{error.lineno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
-        raise LotteryError(f"{path}: not UTF-8 text: {error.reason}") from error
+        raise LotteryError(f"{source}: not UTF-8 text: {error.reason}") from error
     except (RecursionError, ValueError) as error:
         # Nested deeper, or with longer numbers, than the parser takes.
-        raise LotteryError(f"{path}: not JSON that can be read: {error}") from error
+        raise LotteryError(f"{source}: not JSON that can be read: {short(error)}") from error
+    # What copies, compares or prints the value goes down it by recursion.
+    layer, depth = [value], 0
+    while layer := [item for each in layer for item in _members(each)]:
+        depth += 1
+        if depth > MAX_JSON_DEPTH:
+            raise LotteryError(f"{source}: nested deeper than {MAX_JSON_DEPTH} levels")
+    return value
+
+
+def _members(value):
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 @contextlib.contextmanager

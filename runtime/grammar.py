@@ -64,6 +64,10 @@ class GrammarScorer:
         # The first word may come with its mark (word pieces) or without (characters).
         return frozenset((_BEGINNING, _ROOT))
 
+    def start_marked(self):
+        """Return the state of a sentence whose first word comes with its mark."""
+        return frozenset((_BEGINNING,))
+
     def step(self, state, symbol):
         """See Scorer; a symbol adds nothing or is forbidden."""
         return self._step(state, symbol)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runtime.errors import LotteryError
+from runtime.foreign import short
 from runtime.phrases import Speller, read_phrases
 from runtime.tokenizer import WORD_START
 
@@ -29,9 +30,11 @@ class Hotword:
 
     def __post_init__(self):
         if not self.text.split():
-            raise ValueError(f"hotword {self.text!r} is empty")
+            raise ValueError(f"hotword {short(self.text)} is empty")
         if not -MAX_BOOST <= self.boost <= MAX_BOOST:
-            raise ValueError(f"boost of hotword {self.text!r} is {self.boost}, expected -{MAX_BOOST} to {MAX_BOOST}")
+            raise ValueError(
+                f"boost of hotword {short(self.text)} is {self.boost}, expected -{MAX_BOOST} to {MAX_BOOST}"
+            )
 
     @classmethod
     def parse(cls, text):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.errors import LotteryError, require_extra
+from runtime.foreign import short
 from runtime.text import decode_utf8
 from runtime.tokenizer import WORD_START
 
@@ -58,7 +59,8 @@ class LanguageModel:
             reason = re.split(r"threw \w+\W*(?:because\W)?", str(error))[-1].rstrip(").")
             where = f"{self.path}{_line_of(reason, path=self.path)}"
             raise LotteryError(
-                f"{where}: not a language model: {reason}", hint="name an ARPA file or a KenLM binary"
+                f"{where}: not a language model: {short(reason, is_quoted=False)}",
+                hint="name an ARPA file or a KenLM binary",
             ) from error
         return LanguageModelScorer(
             model, new_state=kenlm.State, weight=self.weight, word_bonus=self.word_bonus, tokenizer=tokenizer

@@ -2,11 +2,12 @@
 
 Loading proves that the description is complete and of this schema version, that every file lies inside the bundle,
 and that each has the size it had when it was exported. The SHA-256 is proved for all files, or for those that are
-used, when they are opened: on a small board, hashing models that nobody runs would be most of the start-up time. The
-model card is for people, who may edit it: it has to be there, no more.
+used, when they are read: on a small board, hashing models that nobody runs would be most of the start-up time. A file
+is read once, and the bytes that were hashed are what is used. The model card is for people, who may edit it: it has to
+be there, no more. A signature, where one is required, is of the bytes of `manifest.json`, which hold all the hashes.
 """
 
-import contextlib
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -22,8 +23,11 @@ from runtime.features import (
     SUBSAMPLING,
     WINDOW_SAMPLES,
 )
-from runtime.fields import MAX_TEXT_CHARACTERS, Fields, short
-from runtime.files import finish_interrupted, read_json, sha256_file, write_json
+from runtime.fields import MAX_TEXT_CHARACTERS, Fields
+from runtime.file_entry import COPY_AGAIN, FileEntry, explain_read_errors
+from runtime.files import finish_interrupted, parse_json, write_json
+from runtime.foreign import short
+from runtime.signature import SIGNATURE_NAME, check_signature
 from runtime.tokenizer import MAX_SYMBOLS
 
 SCHEMA_VERSION = 1
@@ -37,18 +41,21 @@ MAX_CHUNK_FRAMES = 1024
 MAX_LEFT_CONTEXT = 16384
 MAX_INITIAL = 1 << 30
 MAX_MATRICES = 1 << 12
+# What one protobuf message can hold.
+MAX_FILE_BYTES = 1 << 31
 
 # Precision -> role of its model.
 MODEL_ROLES = {"fp32": "model", "int8": "model_int8"}
 # The file of the ticket engine.
 TICKET_ROLE = "model_ticket"
 CARD_ROLE = "card"
+WORDS_ROLE = "words"
+VOCABULARIES = ("open", "closed")
 
 _VERIFY = ("all", "used")
 _STATE_DTYPES = ("float32", "int64")
 _GIVE_BUNDLE = "give the directory that lottery-export wrote"
 _RE_EXPORT = "re-run lottery-export on the ticket"
-_COPY_AGAIN = "copy the whole bundle again, or re-run lottery-export on the ticket"
 # What runtime/features.py computes: a bundle that asks for anything else would be fed the wrong numbers.
 _FRONT_END = {
     "sample_rate_hz": SAMPLE_RATE_HZ,
@@ -107,21 +114,6 @@ class StateSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileEntry:
-    """One file of the bundle: path relative to the manifest, SHA-256 as 64 hex digits, size in bytes."""
-
-    path: str
-    sha256: str
-    bytes: int
-
-    @classmethod
-    def of(cls, path, *, bundle):
-        """Describe the file `path` (relative to the directory `bundle`) as it is now."""
-        file = Path(bundle) / path
-        return cls(path=str(path), sha256=sha256_file(file), bytes=file.stat().st_size)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a bundle is: its model's geometry and states, its files, and where it came from.
 
@@ -131,10 +123,11 @@ class Manifest:
         chunk_frames, left_context, vocab_size: see Geometry.
         states: the model's recurrent inputs, in the order of the graph's inputs after `x`.
         files: role -> FileEntry; `tokens` and `model` or `model_int8` always, `model_ort`, `ort_operators`,
-            `model_ticket`, `parity`, `card` if made.
+            `model_ticket`, `words`, `parity`, `card` if made.
         engine: what `model_ticket` holds, None where there is none: {"precision": "fp32" or "int8", "target": kind of
             processor it is meant for, "formats": {name of a matrix: name of its format}}. Target and formats are for
             people: the file itself says how it is read.
+        vocabulary: "closed" where no word outside `words.txt` is ever meant, else "open".
         confidence: Calibration, None where nobody calibrated the bundle: then nothing is rejected.
         provenance: ticket, density, sizes, WER: for people and the benchmark; never acted upon.
     """
@@ -147,6 +140,7 @@ class Manifest:
     states: tuple[StateSpec, ...]
     files: dict[str, FileEntry]
     engine: dict | None = None
+    vocabulary: str = "open"
     confidence: Calibration | None = None
     provenance: dict = field(default_factory=dict)
 
@@ -162,35 +156,41 @@ class Manifest:
         return found + ([("engine", self.engine["precision"])] if self.engine else [])
 
     @classmethod
-    def load(cls, bundle, *, verify="all"):
+    def load(cls, bundle, *, verify="all", require_signature=None):
         """Read and verify a bundle directory.
 
         Args:
             bundle: the directory.
-            verify: "all" checks the SHA-256 of every file but the card; "used" leaves it to `verified_path`, which
-                whoever opens a file calls. Presence, place and size of all files are checked in any case.
+            verify: "all" checks the SHA-256 of every file but the card; "used" leaves it to `read`, by which whoever
+                uses a file gets its content. Presence, place and size of all files are checked in any case.
+            require_signature: path of an Ed25519 public key (PEM) that must have signed `manifest.json`; None: no
+                signature is looked at.
         Raises:
             BundleError: not a bundle, another schema version, a wrong type or range (the field is named), a path that
-                leaves the bundle, or a file that is missing, truncated or altered.
+                leaves the bundle, a file that is missing, truncated or altered, or the signature is missing or wrong.
+            LotteryError: the public key cannot be read.
+            MissingExtraError: a signature is required, and the package that checks it is not installed.
             ValueError: an unknown `verify`.
         """
         if verify not in _VERIFY:
             raise ValueError(f"verify is {verify!r}, expected one of {', '.join(_VERIFY)}")
         path = Path(bundle) / MANIFEST_NAME
-        with _explain_read_errors(bundle):
-            manifest = cls.from_json(_read(path), source=path)
-            for role, entry in manifest.files.items():
-                _verify_place(entry, bundle=Path(bundle))
-                if role != CARD_ROLE:
-                    _verify_size(entry, bundle=Path(bundle))
+        with explain_read_errors(bundle):
+            manifest = cls.from_json(_read(path, require_signature=require_signature), source=path)
+        for role, entry in manifest.files.items():
+            entry.check_place(bundle)
+            if role != CARD_ROLE:
+                entry.check_size(bundle)
         if verify == "all":
             for role in manifest.files:
                 if role != CARD_ROLE:
-                    manifest.verified_path(role, bundle=bundle)
+                    manifest.read(role, bundle=bundle)
         return manifest
 
-    def verified_path(self, role, *, bundle):
-        """Return the path of a file of the bundle, after checking its size and SHA-256.
+    def read(self, role, *, bundle):
+        """Return the content of a file of the bundle as bytes, after checking its size and SHA-256.
+
+        It is read once: whoever uses the content uses what was hashed.
 
         Args:
             role: key of `files`.
@@ -198,14 +198,7 @@ class Manifest:
         Raises:
             BundleError: the file is missing, truncated or altered.
         """
-        entry, bundle = self.files[role], Path(bundle)
-        path = bundle / entry.path
-        with _explain_read_errors(bundle):
-            _verify_place(entry, bundle=bundle)
-            _verify_size(entry, bundle=bundle)
-            if sha256_file(path) != entry.sha256:
-                raise BundleError(f"{path}: altered: its SHA-256 is not the manifest's", hint=_COPY_AGAIN)
-        return path
+        return self.files[role].read(bundle)
 
     def write(self, bundle):
         """Write `manifest.json` into the directory `bundle`, atomically, after checking it as load() will."""
@@ -227,6 +220,7 @@ class Manifest:
             "states": [asdict(state) | {"shape": list(state.shape)} for state in self.states],
             "files": {role: asdict(entry) for role, entry in self.files.items()},
             **({} if self.engine is None else {"engine": self.engine}),
+            **({} if self.vocabulary == "open" else {"vocabulary": self.vocabulary}),
             **({} if self.confidence is None else {"confidence": self.confidence.to_json()}),
             "provenance": self.provenance,
         }
@@ -250,6 +244,7 @@ class Manifest:
             states=tuple(_state(child) for _, child in fields.children("states", list, limit=MAX_ENTRIES)),
             files={role: _entry(child) for role, child in fields.children("files", dict, limit=MAX_ENTRIES)},
             engine=_engine(value["engine"], source=source) if "engine" in value else None,
+            vocabulary=fields.text("vocabulary") if "vocabulary" in value else "open",
             confidence=Calibration.from_json(value["confidence"], source=source, hint=_RE_EXPORT)
             if "confidence" in value
             else None,
@@ -259,24 +254,23 @@ class Manifest:
             raise BundleError(f"{source}: files has no 'tokens'", hint=_RE_EXPORT)
         if not any(role in manifest.files for role in MODEL_ROLES.values()):
             raise BundleError(f"{source}: files has neither of {', '.join(MODEL_ROLES.values())}", hint=_RE_EXPORT)
+        if manifest.vocabulary not in VOCABULARIES:
+            fields.fail(
+                f"is {short(manifest.vocabulary)}, expected one of {', '.join(VOCABULARIES)}", name="vocabulary"
+            )
+        if manifest.vocabulary == "closed" and WORDS_ROLE not in manifest.files:
+            raise BundleError(f"{source}: vocabulary is 'closed', and files has no {WORDS_ROLE!r}", hint=_RE_EXPORT)
         if (TICKET_ROLE in manifest.files) != (manifest.engine is not None):
             raise BundleError(f"{source}: engine and files[{TICKET_ROLE!r}] go together", hint=_RE_EXPORT)
+        if sum(abs(math.prod(state.shape)) for state in manifest.states) > MAX_STATE_ELEMENTS:
+            raise BundleError(f"{source}: the states have more than {MAX_STATE_ELEMENTS} elements", hint=_RE_EXPORT)
         if len({state.name for state in manifest.states}) != len(manifest.states):
             raise BundleError(f"{source}: two states have the same name", hint=_RE_EXPORT)
         return manifest
 
 
-@contextlib.contextmanager
-def _explain_read_errors(bundle):
-    try:
-        yield
-    except OSError as error:
-        raise BundleError(
-            f"{error.filename or bundle}: cannot read: {error.strerror}", hint="check the permissions and the disk"
-        ) from error
-
-
-def _read(path):
+def _read(path, *, require_signature):
+    """Return the parsed manifest; the bytes that are parsed are those whose signature is checked."""
     bundle = path.parent
     if not bundle.exists():
         # An export that was killed between two renames left it under another name.
@@ -292,12 +286,16 @@ def _read(path):
             )
             raise BundleError(f"{bundle}: a file, not a bundle", hint=hint)
         raise BundleError(f"{bundle}: not a bundle, it has no {MANIFEST_NAME}", hint=_GIVE_BUNDLE)
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes, this is no manifest", hint=_COPY_AGAIN)
+    with open(path, "rb") as file:
+        content = file.read(MAX_MANIFEST_BYTES + 1)
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes, this is no manifest", hint=COPY_AGAIN)
+    if require_signature is not None:
+        check_signature(content, path=path.with_name(SIGNATURE_NAME), key=require_signature)
     try:
-        return read_json(path)
+        return parse_json(content, source=path)
     except LotteryError as error:
-        raise BundleError(str(error), hint=_COPY_AGAIN) from error
+        raise BundleError(str(error), hint=COPY_AGAIN) from error
 
 
 def _check_schema_version(fields):
@@ -326,7 +324,7 @@ def _state(fields):
         fields.fail(f"is {short(shape)}, expected one -1 and at most {MAX_STATE_ELEMENTS} elements", name="shape")
     dtype = fields.text("dtype")
     if dtype not in _STATE_DTYPES:
-        fields.fail(f"is {dtype!r}, expected one of {', '.join(_STATE_DTYPES)}", name="dtype")
+        fields.fail(f"is {short(dtype)}, expected one of {', '.join(_STATE_DTYPES)}", name="dtype")
     initial = fields.get("initial", int, float)
     if not abs(initial) <= MAX_INITIAL or (dtype == "int64" and type(initial) is not int):
         fields.fail(f"is {short(initial)}, expected a number of dtype {dtype}", name="initial")
@@ -356,23 +354,7 @@ def _entry(fields):
     path, digest = fields.text("path"), fields.text("sha256")
     parts = PurePosixPath(path).parts
     if "\\" in path or ":" in path or PurePosixPath(path).is_absolute() or ".." in parts or not parts:
-        fields.fail(f"is {path!r}, expected a path inside the bundle", name="path")
+        fields.fail(f"is {short(path)}, expected a path inside the bundle", name="path")
     if not re.fullmatch("[0-9a-f]{64}", digest):
         fields.fail(f"is {short(digest)}, expected 64 hex digits", name="sha256")
-    return FileEntry(path=path, sha256=digest, bytes=fields.integer("bytes", low=0, high=1 << 40))
-
-
-def _verify_place(entry, *, bundle):
-    path = bundle / entry.path
-    if not path.is_file():
-        raise BundleError(f"{path}: missing", hint=_COPY_AGAIN)
-    if not path.resolve().is_relative_to(bundle.resolve()):
-        raise BundleError(f"{path}: a link that leaves the bundle", hint="copy the bundle with links resolved: cp -rL")
-
-
-def _verify_size(entry, *, bundle):
-    path = bundle / entry.path
-    num_bytes = path.stat().st_size
-    if num_bytes != entry.bytes:
-        change = "truncated" if num_bytes < entry.bytes else "altered"
-        raise BundleError(f"{path}: {change}: {num_bytes} bytes, the manifest says {entry.bytes}", hint=_COPY_AGAIN)
+    return FileEntry(path=path, sha256=digest, bytes=fields.integer("bytes", low=0, high=MAX_FILE_BYTES))

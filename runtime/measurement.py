@@ -47,10 +47,13 @@ class Conditions:
     Args:
         threads: of onnxruntime and of numpy.
         audio: path of a sound file, or None for the built-in signal; only its first MAX_AUDIO_S seconds are used.
+        require_signature, allow_any_operators: see runtime.recognizer.Recognizer.
     """
 
     threads: int = 1
     audio: str | None = None
+    require_signature: str | None = None
+    allow_any_operators: bool = False
 
 
 def measure_clips(candidates, *, conditions, repeats, first_round=0):
@@ -169,6 +172,8 @@ def _open(candidate, *, conditions, samples):
         precision=candidate["precision"],
         backend=candidate["backend"],
         num_threads=conditions["threads"],
+        require_signature=conditions["require_signature"],
+        allow_any_operators=conditions["allow_any_operators"],
     )
     require_chunks(samples, chunk_frames=recognizer.manifest.chunk_frames, bundle=candidate["bundle"])
     return recognizer

@@ -6,6 +6,7 @@ import time
 
 from runtime.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, read_blocks
 from runtime.errors import DeviceError, LotteryError, require_extra
+from runtime.foreign import escape, short
 from runtime.source import BLOCK_S, POLL_S, QUEUE_S, Source, mono
 
 RECONNECT_S = 30.0
@@ -66,10 +67,10 @@ class Microphone(Source):
         except (ValueError, self._sounddevice.PortAudioError) as error:
             # Where there is none at all this says so.
             list_devices(sounddevice=self._sounddevice)
-            what = "no default microphone" if self._device is None else f"no microphone {self._device!r}"
+            what = "no default microphone" if self._device is None else f"no microphone {short(self._device)}"
             raise DeviceError(f"{what}: {_first_line(error)}", hint=_LIST_DEVICES) from error
         if info["max_input_channels"] < 1:
-            raise DeviceError(f"device {info['name']!r} has no input", hint=_LIST_DEVICES)
+            raise DeviceError(f"device {short(info['name'])} has no input", hint=_LIST_DEVICES)
         return info
 
     def _start(self):
@@ -92,7 +93,7 @@ class Microphone(Source):
                 errors.append(error)
                 self._join()
         raise DeviceError(
-            f"microphone {self.name!r} does not open at {self.sample_rate_hz} Hz: {_first_line(errors[0])}",
+            f"microphone {short(self.name)} does not open at {self.sample_rate_hz} Hz: {_first_line(errors[0])}",
             hint=_LIST_DEVICES,
         )
 
@@ -119,7 +120,9 @@ class Microphone(Source):
             self._retry_at, self._give_up_at = now, now + self._reconnect_s
             self._join()
         if now >= self._give_up_at:
-            self._queue.close(DeviceError(f"microphone {self.name!r} stopped: was it unplugged?", hint=_LIST_DEVICES))
+            self._queue.close(
+                DeviceError(f"microphone {short(self.name)} stopped: was it unplugged?", hint=_LIST_DEVICES)
+            )
         elif now >= self._retry_at:
             self._reopen()
             self._retry_at = now + _RETRY_S
@@ -158,7 +161,7 @@ class Microphone(Source):
         for index, info in enumerate(self._sounddevice.query_devices()):
             if info["name"] == self.name and info["max_input_channels"] > 0:
                 return index
-        raise DeviceError(f"no microphone {self.name!r}", hint=_LIST_DEVICES)
+        raise DeviceError(f"no microphone {short(self.name)}", hint=_LIST_DEVICES)
 
 
 class ReplaySource(Source):
@@ -190,9 +193,11 @@ class ReplaySource(Source):
 
     def _play(self):
         error = None
-        start, played_s = time.monotonic(), 0.0
+        start, played_s = None, 0.0
         try:
             for block in self._file:
+                # From the first block on: a file may be looked at as a whole before it.
+                start = time.monotonic() if start is None else start
                 played_s += len(block) / self.sample_rate_hz
                 if not self._wait(start, played_s=played_s):
                     break
@@ -247,9 +252,12 @@ def list_devices(*, sounddevice=None):
     sounddevice = sounddevice or import_sounddevice()
     default = sounddevice.default.device[0]
     hosts = sounddevice.query_hostapis()
+    # A device brings its name along: whoever builds one writes on the terminal.
     lines = [
-        f"{'*' if index == default else ' '} {index:2d}  {info['name']}  ({info['max_input_channels']} channels, "
-        f"{info['default_samplerate']:.0f} Hz, {hosts[info['hostapi']]['name']})"
+        escape(
+            f"{'*' if index == default else ' '} {index:2d}  {info['name']}  ({info['max_input_channels']} channels, "
+            f"{info['default_samplerate']:.0f} Hz, {hosts[info['hostapi']]['name']})"
+        )
         for index, info in enumerate(sounddevice.query_devices())
         if info["max_input_channels"] > 0
     ]

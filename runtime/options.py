@@ -48,7 +48,7 @@ def parse_intermixed(parser, argv, *, name):
 
 
 def add_model_options(parser):
-    """Add how the model is run: --precision, --threads, --backend."""
+    """Add how the model is run: --precision, --threads, --backend; and whose: see add_trust_options."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--precision",
@@ -71,6 +71,22 @@ def add_model_options(parser):
         help="auto takes the ticket engine where the bundle has a model.ticket and the engine was built, else "
         "onnxruntime (default)",
     )
+    add_trust_options(group)
+
+
+def add_trust_options(group):
+    """Add whose bundles are run: --require-signature, --allow-any-operators."""
+    group.add_argument(
+        "--require-signature",
+        metavar="PUBKEY",
+        help="run the bundle only if the owner of this Ed25519 public key (PEM) signed it: lottery-export --sign",
+    )
+    group.add_argument(
+        "--allow-any-operators",
+        action="store_true",
+        help="run an ONNX model with operators that lottery-export does not write, loops among them: for models of "
+        "others whom you trust",
+    )
 
 
 def add_decoding_options(parser):
@@ -79,8 +95,8 @@ def add_decoding_options(parser):
     group.add_argument(
         "--decoder",
         choices=("greedy", "beam"),
-        help="greedy: the most probable symbol of each frame (default); beam: the most probable text, implied by all "
-        "options below",
+        help="greedy: the most probable symbol of each frame; beam: the most probable text, implied by all options "
+        "below (default: greedy, and where the bundle's vocabulary is closed no other word than its own)",
     )
     group.add_argument(
         "--beam",
@@ -142,7 +158,7 @@ def check_decoding_options(arguments, *, parser):
 
 
 def decoder_from(arguments):
-    """Return the Decoder that the parsed decoding options describe.
+    """Return the Decoder that the parsed decoding options describe, or None for the bundle's own default.
 
     Raises:
         LotteryError: a file they name cannot be read, or holds nothing of use.
@@ -159,7 +175,7 @@ def decoder_from(arguments):
         scorers.append(LanguageModel(arguments.lm, weight=weight, word_bonus=word_bonus))
     if scorers or arguments.beam or arguments.decoder == "beam":
         return BeamDecoder(beam=arguments.beam or DEFAULT_BEAM, scorers=tuple(scorers))
-    return GreedyDecoder()
+    return GreedyDecoder() if arguments.decoder == "greedy" else None
 
 
 def open_recognizer(arguments):
@@ -175,6 +191,8 @@ def open_recognizer(arguments):
         precision=arguments.precision,
         backend=arguments.backend,
         num_threads=arguments.threads,
+        require_signature=arguments.require_signature,
+        allow_any_operators=arguments.allow_any_operators,
         decoder=decoder_from(arguments),
         min_confidence=arguments.min_confidence,
     )

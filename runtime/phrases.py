@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from runtime.errors import LotteryError
+from runtime.foreign import short
 from runtime.text import clean_text, decode_utf8
 from runtime.tokenizer import WORD_START
 
@@ -50,10 +51,10 @@ class Speller:
         """
         words = clean_text(phrase).split()
         if not words:
-            raise LotteryError(f"phrase {phrase!r} is empty", hint="write at least one word")
+            raise LotteryError(f"phrase {short(phrase)} is empty", hint="write at least one word")
         for word in words:
             if not self._can_spell(word):
-                raise LotteryError(f"phrase {phrase!r}: {self._reason(word)}", hint=self._hint(phrase))
+                raise LotteryError(f"phrase {short(phrase)}: {self._reason(word)}", hint=self._hint(phrase))
         return "".join(WORD_START + word for word in words)
 
     def _can_spell(self, word):
@@ -71,11 +72,11 @@ class Speller:
     def _reason(self, word):
         missing = sorted(set(word) - self._characters)
         if missing:
-            return f"the model has no symbol with {' '.join(missing)}"
-        return f"the model's symbols cannot be put together to {word!r}"
+            return f"the model has no symbol with {short(' '.join(missing), is_quoted=False)}"
+        return f"the model's symbols cannot be put together to {short(word)}"
 
     def _hint(self, phrase):
         for other in (phrase.lower(), phrase.upper()):
             if all(map(self._can_spell, other.split())):
-                return f"the model writes {other!r}"
-        return f"the model's symbols are made of {''.join(sorted(self._characters))}"
+                return f"the model writes {short(other)}"
+        return f"the model's symbols are made of {short(''.join(sorted(self._characters)), is_quoted=False)}"

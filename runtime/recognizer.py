@@ -1,5 +1,7 @@
 """Recognition: a shared, stateless Recognizer opens one Stream per utterance or conversation."""
 
+from pathlib import Path
+
 import numpy as np
 import soxr
 
@@ -17,7 +19,9 @@ from runtime.features import (
     num_chunks,
     padded_frames,
 )
-from runtime.manifest import Manifest
+from runtime.foreign import short
+from runtime.lexicon import MAX_WORDS_BYTES, LexiconDecoder, read_words
+from runtime.manifest import WORDS_ROLE, Manifest
 from runtime.result import Result, ResultMaker, Word
 from runtime.samples import to_float32
 from runtime.session import choose_model, open_session
@@ -35,13 +39,18 @@ class Recognizer:
         precision: "fp32", "int8", or "auto": what the backend has, int8 where it has both.
         backend: "engine", "onnxruntime", or "auto": the engine where it can run the bundle, else onnxruntime.
         num_threads: threads inside an operator of onnxruntime, >= 1.
-        decoder: a Decoder; None is GreedyDecoder().
+        decoder: a Decoder; None is LexiconDecoder with the words of the bundle where its vocabulary is closed, else
+            GreedyDecoder().
         min_confidence: results below it are rejected, 0 to 1; 0 rejects none, None takes the bundle's own threshold,
             0 where it is not calibrated.
         calibration: Calibration in the place of the bundle's.
+        require_signature: path of an Ed25519 public key (PEM) that must have signed the bundle; None takes any bundle.
+        allow_any_operators: run an ONNX model with operators that lottery-export does not write, loops among them: for
+            models of others whom you trust.
     Raises:
         ValueError: min_confidence is out of range.
-        BundleError: the bundle is missing, damaged, altered, of another schema version, or contradicts itself.
+        BundleError: the bundle is missing, damaged, altered, not signed by the owner of the key, of another schema
+            version, or contradicts itself; or its model holds what lottery-export does not write.
         LotteryError: the backend cannot run here, its hint says what to install; or the decoder does not fit the model.
 
     Attributes:
@@ -62,12 +71,14 @@ class Recognizer:
         decoder=None,
         min_confidence=None,
         calibration=None,
+        require_signature=None,
+        allow_any_operators=False,
     ):
         if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence is {min_confidence}, expected 0 to 1")
         bundle_path = shipped_bundle() if bundle_path is None else bundle_path
         # The tokens and the model that is used are verified when they are opened.
-        self.manifest = Manifest.load(bundle_path, verify="used")
+        self.manifest = Manifest.load(bundle_path, verify="used", require_signature=require_signature)
         self.tokenizer = _load_tokens(bundle_path, manifest=self.manifest)
         self.backend, self.precision = choose_model(self.manifest, precision=precision, backend=backend)
         self.session = open_session(
@@ -76,9 +87,10 @@ class Recognizer:
             precision=self.precision,
             backend=self.backend,
             num_threads=num_threads,
+            allow_any_operators=allow_any_operators,
         )
         self.instruction_set = self.session.instruction_set
-        decoder = GreedyDecoder() if decoder is None else decoder
+        decoder = _default_decoder(bundle_path, manifest=self.manifest) if decoder is None else decoder
         self.start_search = decoder.prepare(self.tokenizer, blank=self.session.geometry.blank)
         self.calibration = self.manifest.confidence if calibration is None else calibration
         threshold = self.calibration.min_confidence if self.calibration else 0.0
@@ -303,9 +315,19 @@ class Stream:
         return round(min(frame * self._geometry.frame_s, self.duration_s), 3)
 
 
+def _default_decoder(bundle_path, *, manifest):
+    if manifest.vocabulary == "open":
+        return GreedyDecoder()
+    entry = manifest.files[WORDS_ROLE]
+    source = Path(bundle_path) / entry.path
+    if entry.bytes > MAX_WORDS_BYTES:
+        raise BundleError(f"{source}: {entry.bytes} bytes, at most {MAX_WORDS_BYTES} are supported")
+    return LexiconDecoder(read_words(manifest.read(WORDS_ROLE, bundle=bundle_path), source=source))
+
+
 def _load_tokens(bundle_path, *, manifest):
-    path = manifest.verified_path("tokens", bundle=bundle_path)
-    tokenizer = Tokenizer.load(path)
+    path = Path(bundle_path) / manifest.files["tokens"].path
+    tokenizer = Tokenizer.from_bytes(manifest.read("tokens", bundle=bundle_path), source=path)
     if len(tokenizer) != manifest.vocab_size:
         raise BundleError(
             f"{path}: {len(tokenizer)} symbols, the manifest says {manifest.vocab_size}",
@@ -314,5 +336,5 @@ def _load_tokens(bundle_path, *, manifest):
     for number, symbol in enumerate(tokenizer.symbols, start=1):
         # A control character among the symbols could drive the terminal that shows the text.
         if not symbol.isprintable():
-            raise BundleError(f"{path}:{number}: symbol {symbol!r} is not printable")
+            raise BundleError(f"{path}:{number}: symbol {short(symbol)} is not printable")
     return tokenizer

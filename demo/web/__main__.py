@@ -13,7 +13,7 @@ from demo.web.server import PageServer, bundle_resources, page_resources, runtim
 from demo.web.vendor import runtime_files
 from runtime.command import run_command
 from runtime.errors import LotteryError
-from runtime.options import create_parser
+from runtime.options import add_trust_options, create_parser
 from runtime.shipped import shipped_bundle
 
 
@@ -33,19 +33,33 @@ def _main(argv):
     parser.add_argument("--port", type=int, default=8765, help="default: %(default)s; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: the whole network (default: this machine alone)")
     parser.add_argument(
+        "--name",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="name that browsers call this machine by, beside localhost and numbers; may be repeated",
+    )
+    parser.add_argument(
         "--cert", metavar="PEM", help="certificate, for HTTPS: without it other machines get no microphone"
     )
     parser.add_argument("--key", metavar="PEM", help="its private key (default: in the certificate's file)")
+    add_trust_options(parser)
     arguments = parser.parse_args(argv)
     if arguments.key and not arguments.cert:
         raise LotteryError("--key without --cert", hint="give both; docs/browser.md has the openssl command")
     bundle = arguments.bundle or shipped_bundle()
     # The bundle first: what is wrong with it should not wait for npm.
-    resources = page_resources() | bundle_resources(bundle) | runtime_resources(runtime_files())
+    bundled = bundle_resources(
+        bundle,
+        require_signature=arguments.require_signature,
+        allow_any_operators=arguments.allow_any_operators,
+    )
+    resources = page_resources() | bundled | runtime_resources(runtime_files())
     server = PageServer(
         resources,
         host=arguments.host,
         port=arguments.port,
+        names=arguments.name,
         certificate=arguments.cert,
         key=arguments.key,
         log=lambda line: print(line, file=sys.stderr, flush=True),

@@ -1,19 +1,27 @@
 """The page's server: a fixed table of addresses, and headers that give a page threads, the microphone, and no way out.
 
-Nothing is looked up on disk by what a browser asks for: an address is in the table, or it is not found.
+Nothing is looked up on disk by what a browser asks for: an address is in the table, or it is not found. What was
+checked of a bundle is kept in memory, and sent from there.
 """
 
+import contextlib
 import hashlib
+import io
+import ipaddress
+import json
 import os
 import ssl
 import sys
+import threading
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from runtime.errors import LotteryError
-from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, Manifest
+from runtime.foreign import escape
+from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, WORDS_ROLE, Manifest
+from runtime.operators import check_model
 
 STATIC = Path(__file__).resolve().parent / "static"
 MIME_TYPES = {
@@ -44,24 +52,38 @@ HEADERS = {
 }
 # A browser that says nothing for so long is gone.
 TIMEOUT_S = 60
+# Each connection has a thread; a browser opens six.
+MAX_CONNECTIONS = 64
 _BLOCK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """A file behind an address.
+    """What is behind an address: a file, or content that was read before.
 
     Args:
-        path: where it is.
+        path: where it is, or where it came from.
         mime_type: what it is sent as.
+        content: bytes; None: the file is read whenever it is asked for.
     """
 
     path: Path
     mime_type: str
+    content: bytes | None = None
 
-    def tag(self, status):
-        """Return the ETag of the file, whose os.stat is `status`: it changes when the file does."""
-        return f'"{hashlib.sha256(f"{self.path} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:32]}"'
+    @contextlib.contextmanager
+    def open(self):
+        """Yield (file, size in bytes, ETag); the tag changes when the content does."""
+        if self.content is not None:
+            yield io.BytesIO(self.content), len(self.content), _tag(self.content)
+            return
+        with self.path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            yield file, status.st_size, _tag(f"{self.path} {status.st_size} {status.st_mtime_ns}".encode())
+
+
+def _tag(identity):
+    return f'"{hashlib.sha256(identity).hexdigest()[:32]}"'
 
 
 def page_resources():
@@ -76,24 +98,33 @@ def runtime_resources(files):
     return {f"/vendor/{name}": _resource(path) for name, path in files.items()}
 
 
-def bundle_resources(bundle):
-    """Return {address: Resource} of what the page needs of a bundle: manifest, tokens and the ONNX models.
+def bundle_resources(bundle, *, require_signature=None, allow_any_operators=False):
+    """Return {address: Resource} of what the page needs of a bundle: manifest, tokens, words and the ONNX models.
 
+    Args:
+        bundle: the directory.
+        require_signature, allow_any_operators: see runtime.recognizer.Recognizer.
     Raises:
-        BundleError: not a bundle, or a file of it is missing, altered or outside it.
+        BundleError: not a bundle, a file of it is missing, altered or outside it, its model holds what lottery-export
+            does not write, or the signature is missing or wrong.
     """
     bundle = Path(bundle)
-    manifest = Manifest.load(bundle, verify="used")
-    resources = {f"/bundle/{MANIFEST_NAME}": _resource(bundle / MANIFEST_NAME)}
-    for role in ("tokens", *MODEL_ROLES.values()):
+    manifest = Manifest.load(bundle, verify="used", require_signature=require_signature)
+    content = json.dumps(manifest.to_json()).encode()
+    resources = {f"/bundle/{MANIFEST_NAME}": _resource(bundle / MANIFEST_NAME, content=content)}
+    for role in ("tokens", WORDS_ROLE, *MODEL_ROLES.values()):
         if role in manifest.files:
-            path = manifest.verified_path(role, bundle=bundle).resolve()
-            resources[f"/bundle/{manifest.files[role].path}"] = _resource(path)
+            path = bundle / manifest.files[role].path
+            content = manifest.read(role, bundle=bundle)
+            if role in MODEL_ROLES.values():
+                check_model(content, source=path, allow_any_operators=allow_any_operators)
+            resources[f"/bundle/{manifest.files[role].path}"] = _resource(path, content=content)
     return resources
 
 
-def _resource(path):
-    return Resource(path=path, mime_type=MIME_TYPES.get(path.suffix, "application/octet-stream"))
+def _resource(path, *, content=None):
+    mime_type = MIME_TYPES.get(path.suffix, "application/octet-stream")
+    return Resource(path=path, mime_type=mime_type, content=content)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -118,33 +149,34 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_error(self, form, *arguments):
         if self.server.log:
-            self.server.log(f"{self.client_address[0]}: {form % arguments}")
+            self.server.log(f"{self.client_address[0]}: {escape(form % arguments)}")
 
     def _answer(self, *, has_body):
+        if not self.server.is_own_name(self.headers.get_all("Host") or []):
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "this server is not called that")
+            return
         resource = self.server.resources.get(self.path.partition("?")[0])
         if resource is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         try:
-            with resource.path.open("rb") as file:
-                self._send(resource, file, has_body=has_body)
+            with resource.open() as (file, num_bytes, tag):
+                self._send(resource.mime_type, file, num_bytes=num_bytes, tag=tag, has_body=has_body)
         except (ConnectionError, TimeoutError, ssl.SSLError):
             # The browser went away in the middle.
             self.close_connection = True
         except OSError:
             self.send_error(HTTPStatus.NOT_FOUND)
 
-    def _send(self, resource, file, *, has_body):
-        status = os.fstat(file.fileno())
-        tag = resource.tag(status)
+    def _send(self, mime_type, file, *, num_bytes, tag, has_body):
         if self.headers.get("If-None-Match") == tag:
             self.send_response(HTTPStatus.NOT_MODIFIED)
             self.send_header("ETag", tag)
             self.end_headers()
             return
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", resource.mime_type)
-        self.send_header("Content-Length", str(status.st_size))
+        self.send_header("Content-Type", mime_type)
+        self.send_header("Content-Length", str(num_bytes))
         self.send_header("ETag", tag)
         self.end_headers()
         while has_body and (block := file.read(_BLOCK_BYTES)):
@@ -154,9 +186,13 @@ class _Handler(BaseHTTPRequestHandler):
 class PageServer(ThreadingHTTPServer):
     """Serves a table of resources.
 
+    A browser that was led here under another name is turned away: a page of an attacker whose name resolves to this
+    machine (DNS rebinding) could read the bundle otherwise. Numbers cannot be rebound.
+
     Args:
         resources: {address: Resource}.
         host, port: where; port 0 takes a free one.
+        names: host names that browsers may call it by, beside localhost, `host`, and any number.
         certificate, key: PEM files, for HTTPS; None for HTTP.
         log: function that takes a line about a request that failed, or None.
     Raises:
@@ -165,8 +201,10 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, resources, *, host="127.0.0.1", port=0, certificate=None, key=None, log=None):
+    def __init__(self, resources, *, host="127.0.0.1", port=0, names=(), certificate=None, key=None, log=None):
         self.resources, self.log, self._said = resources, log, set()
+        self._names = {name.lower().rstrip(".") for name in ("localhost", host, *names)}
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._tls = _tls_context(certificate, key) if certificate else None
         try:
             super().__init__((host, port), _Handler)
@@ -183,6 +221,36 @@ class PageServer(ThreadingHTTPServer):
         host = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
         return f"{'https' if self._tls else 'http'}://{host}:{port}/"
 
+    def is_own_name(self, hosts):
+        """Whether a request's Host headers are one, and name this server."""
+        if len(hosts) != 1:
+            return False
+        name = hosts[0].strip().lower()
+        name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name.rstrip(".") in self._names
+        return True
+
+    def process_request(self, request, client_address):
+        """Give a connection its thread, or close it where too many are open."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request, client_address):
+        """Serve a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def get_request(self):
         """Accept a connection; the TLS handshake waits for the connection's own thread."""
         connection, address = super().get_request()
@@ -195,7 +263,7 @@ class PageServer(ThreadingHTTPServer):
         error = sys.exception()
         # A browser that goes away is no news.
         if self.log and not isinstance(error, (ConnectionError, TimeoutError, ssl.SSLEOFError)):
-            line = f"{client_address[0]}: {getattr(error, 'reason', None) or error}"
+            line = escape(f"{client_address[0]}: {getattr(error, 'reason', None) or error}")
             if line not in self._said:
                 self._said.add(line)
                 self.log(line)

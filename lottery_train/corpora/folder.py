@@ -6,6 +6,7 @@ from lottery_train.corpora.corpus import SPLITS
 from lottery_train.corpora.entry import Entry, measure_entries
 from lottery_train.corpora.rows import read_rows
 from lottery_train.errors import CorpusError
+from runtime.foreign import short
 
 HOMEPAGE = None
 ARCHIVES = ()
@@ -19,7 +20,7 @@ _HEADER_HINT = "the first line is `file,text`, optionally with `split`, `speaker
 def _split_of(record, *, where):
     split = _SPLIT_NAMES.get(record["split"].strip().lower())
     if split is None:
-        raise CorpusError(f"{where}: split must be {', '.join(SPLITS)}, found {record['split']!r}")
+        raise CorpusError(f"{where}: split must be {', '.join(SPLITS)}, found {short(record['split'])}")
     return split
 
 

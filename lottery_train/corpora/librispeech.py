@@ -7,6 +7,7 @@ from lottery_train.corpora.entry import Entry, measure_entries
 from lottery_train.corpora.manifest import Skipped
 from lottery_train.errors import CorpusError
 from lottery_train.torchaudio_import import import_torchaudio
+from runtime.foreign import short
 
 HOMEPAGE = "https://www.openslr.org/12/"
 # The 100-hour training part and the clean held-out parts. Source of the checksums: torchaudio.datasets.librispeech.
@@ -41,7 +42,7 @@ def _entries(dataset, *, root, subset, skipped):
         try:
             path, _, text, speaker, _, _ = dataset.get_metadata(number)
         except (OSError, ValueError) as error:
-            skipped.append(Skipped(file=root / subset, line=None, reason=str(error)))
+            skipped.append(Skipped(file=root / subset, line=None, reason=short(error)))
             continue
         audio_path = root / path
         index = audio_path.parent / f"{audio_path.stem.rpartition('-')[0]}.trans.txt"

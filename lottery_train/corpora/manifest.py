@@ -9,6 +9,7 @@ from pathlib import Path
 from lottery_train.corpora.sound_files import file_fault
 from lottery_train.errors import CorpusError
 from runtime.files import write_atomic
+from runtime.foreign import escape, short
 from runtime.text import clean_text
 from runtime.tokenizer import WORD_START
 
@@ -58,7 +59,7 @@ class Skipped:
     reason: str
 
     def __str__(self):
-        return f"{self.file}: {self.reason}" if self.line is None else f"{self.file}:{self.line}: {self.reason}"
+        return escape(f"{self.file}: {self.reason}" if self.line is None else f"{self.file}:{self.line}: {self.reason}")
 
 
 class _LineError(ValueError):
@@ -111,7 +112,7 @@ def _parse_object(line, *, needs_text):
     except json.JSONDecodeError as error:
         raise _LineError(f"not JSON: {error.msg} at column {error.colno}") from error
     except (RecursionError, ValueError) as error:
-        raise _LineError(f"not usable JSON: {error}") from error
+        raise _LineError(f"not usable JSON: {short(error)}") from error
     if not isinstance(record, dict):
         raise _LineError(f"expected a JSON object, found {type(record).__name__}")
     for key in _OPTIONAL:
@@ -122,7 +123,7 @@ def _parse_object(line, *, needs_text):
             if key in _REQUIRED and (needs_text or key != "text"):
                 raise _LineError(f"key {key!r} is missing")
         elif not isinstance(record[key], types) or isinstance(record[key], bool):
-            raise _LineError(f"{key!r} must be {_TYPE_NAMES[types]}, found {json.dumps(record[key])[:40]}")
+            raise _LineError(f"{key!r} must be {_TYPE_NAMES[types]}, found {short(record[key])}")
     return record
 
 
@@ -130,10 +131,10 @@ def _parse_line(line, *, manifest, number, needs_text):
     record = _parse_object(line, needs_text=needs_text)
     duration_s = _number(record, "duration")
     if duration_s <= 0:
-        raise _LineError(f"'duration' must be above 0 seconds, found {record['duration']}")
+        raise _LineError(f"'duration' must be above 0 seconds, found {short(record['duration'])}")
     offset_s = _number(record, "offset") if "offset" in record else None
     if offset_s is not None and offset_s < 0:
-        raise _LineError(f"'offset' must not be negative, found {record['offset']}")
+        raise _LineError(f"'offset' must not be negative, found {short(record['offset'])}")
     text = _text(record, needs_text=needs_text)
     return Utterance(
         audio_path=_audio_path(record, manifest=manifest), duration_s=duration_s, text=text,
@@ -221,7 +222,7 @@ def check_characters(utterances, *, tokenizer):
     for utterance in utterances:
         missing = tokenizer.missing_characters(utterance.text)
         if missing:
-            reason = f"text holds characters outside the tokens: {' '.join(missing)}"
+            reason = f"text holds characters outside the tokens: {short(' '.join(missing), is_quoted=False)}"
             skipped.append(Skipped(file=utterance.manifest or utterance.audio_path, line=utterance.line, reason=reason))
         else:
             usable.append(utterance)

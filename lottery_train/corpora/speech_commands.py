@@ -12,7 +12,7 @@ HOMEPAGE = "https://arxiv.org/abs/1804.03209"
 # Source of the checksum: torchaudio.datasets.speechcommands.
 ARCHIVES = (
     Archive(
-        url="http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+        url="https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
         sha256="af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
         folder="speech_commands_v0.02",
     ),

@@ -8,6 +8,7 @@ from lottery_train.corpora.entry import Entry, measure_entries
 from lottery_train.corpora.manifest import Skipped
 from lottery_train.errors import CorpusError
 from lottery_train.torchaudio_import import import_torchaudio
+from runtime.foreign import short
 
 HOMEPAGE = "https://www.openslr.org/51/"
 # Release 1, the smallest. Source of the checksum: torchaudio.datasets.tedlium.
@@ -94,7 +95,7 @@ def read_corpus(source_dir):
         except UnicodeDecodeError as error:
             raise CorpusError(f"{root}: part {split}: a file in stm is not UTF-8 text: {error.reason}") from error
         except (OSError, RuntimeError) as error:
-            raise CorpusError(f"{root}: part {split} is incomplete: {error}") from error
+            raise CorpusError(f"{root}: part {split} is incomplete: {short(error)}") from error
         entries = list(_entries(dataset, excluded_talks=held_out_talks if split == "train" else (), skipped=skipped))
         splits[split], unusable = measure_entries(entries, description=f"TED-LIUM {split}")
         skipped += unusable

@@ -13,6 +13,12 @@ from lottery_train.errors import ConfigError
 from lottery_train.models.registry import load_backbone
 from lottery_train.objective import Objective
 from lottery_train.settings import Settings
+from runtime.foreign import short
+
+# Limits that no model comes near, those of docs/formats.md: a hostile config must not fill the memory.
+MAX_WIDTH = 16384
+MAX_LAYERS = 256
+MAX_KERNEL = 1023
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +98,31 @@ def is_within(lengths_B, size):
     return torch.arange(size, device=lengths_B.device) < lengths_B[:, None]
 
 
-def require_positive(config, *names):
-    """Raise ConfigError unless the fields of a config are integers of at least 1."""
+def require_positive(config, *names, high=MAX_WIDTH):
+    """Raise ConfigError unless the fields of a config are integers from 1 to `high`."""
+    require_integers(config, *names, low=1, high=high)
+
+
+def require_integers(config, *names, low, high):
+    """Raise ConfigError unless the fields of a config are integers from `low` to `high`."""
     for name in names:
         value = getattr(config, name)
-        if type(value) is not int or value < 1:
-            raise ConfigError(f"{name} is {value!r}, expected a positive integer")
+        if type(value) is not int or not low <= value <= high:
+            raise ConfigError(f"{name} is {short(value)}, expected an integer from {low} to {high}")
+
+
+def require_layers(layers, *, name, kind):
+    """Raise ConfigError unless these are one layer or more, each of a dataclass `kind`, and no more than MAX_LAYERS."""
+    if not isinstance(layers, tuple) or not all(type(layer) is kind for layer in layers):
+        raise ConfigError(f"{name} is {short(layers)}, expected a list of widths")
+    if not 1 <= len(layers) <= MAX_LAYERS:
+        raise ConfigError(f"{name} has {len(layers)} entries, expected 1 to {MAX_LAYERS}")
 
 
 def require_dropout(config):
     """Raise ConfigError unless a config's dropout is a probability below 1."""
-    if not isinstance(config.dropout, int | float) or not 0 <= config.dropout < 1:
-        raise ConfigError(f"dropout is {config.dropout!r}, expected a value in [0, 1)")
+    if type(config.dropout) not in (int, float) or not 0 <= config.dropout < 1:
+        raise ConfigError(f"dropout is {short(config.dropout)}, expected a value in [0, 1)")
 
 
 def scaled_width(width, factor):

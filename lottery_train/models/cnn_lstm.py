@@ -13,6 +13,7 @@ from lottery_train.models.backbone import require_positive
 from lottery_train.models.ctc import CtcBackbone
 from lottery_train.models.lstm_config import LstmEncoderConfig, LstmEncoderSettings
 from lottery_train.models.lstm_encoder import LstmEncoder
+from runtime.tokenizer import MAX_SYMBOLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class CnnLstmConfig(LstmEncoderConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        require_positive(self, "vocab_size")
+        require_positive(self, "vocab_size", high=MAX_SYMBOLS)
 
 
 class CnnLstm(CtcBackbone, LstmEncoder):

@@ -3,7 +3,17 @@
 from dataclasses import asdict, dataclass, replace
 
 from lottery_train.errors import ConfigError
-from lottery_train.models.backbone import require_dropout, require_positive, scaled_width
+from lottery_train.models.backbone import (
+    MAX_KERNEL,
+    MAX_WIDTH,
+    require_dropout,
+    require_integers,
+    require_layers,
+    require_positive,
+    scaled_width,
+)
+from runtime.foreign import short
+from runtime.tokenizer import MAX_SYMBOLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +65,17 @@ class ConformerEncoderConfig:
 
     def __post_init__(self):
         require_positive(self, "num_mels", "stem_width", "model_width", "head_width", "max_chunk_frames")
-        if self.conv_kernel < 1 or self.conv_kernel % 2 == 0:
+        require_positive(self, "conv_kernel", high=MAX_KERNEL)
+        if self.conv_kernel % 2 == 0:
             raise ConfigError(f"conv_kernel is {self.conv_kernel}, expected a positive odd number")
+        require_integers(self, "left_context_frames", low=0, high=MAX_WIDTH)
         if self.left_context_frames < self.conv_reach:
             raise ConfigError(f"left_context_frames is {self.left_context_frames}, expected at least {self.conv_reach}")
         require_dropout(self)
+        require_layers(self.blocks, name="blocks", kind=BlockWidths)
         for number, widths in enumerate(self.blocks):
-            if min(widths.ff1, widths.heads, widths.conv, widths.ff2) < 0 or widths.conv > widths.conv_norm:
+            require_integers(widths, "ff1", "heads", "conv", "ff2", "conv_norm", low=0, high=MAX_WIDTH)
+            if widths.heads * self.head_width > MAX_WIDTH or widths.conv > widths.conv_norm:
                 raise ConfigError(f"blocks[{number}] holds impossible widths: {widths}")
 
     @property
@@ -86,12 +100,10 @@ class ConformerEncoderConfig:
             ConfigError: unknown, missing or ill-typed fields.
         """
         try:
-            blocks = tuple(
-                BlockWidths(**{name: int(width) for name, width in block.items()}) for block in value["blocks"]
-            )
+            blocks = tuple(BlockWidths(**block) for block in value["blocks"])
             return cls(**{**value, "blocks": blocks})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a model config: {error}") from error
+            raise ConfigError(f"not a model config: {short(error)}") from error
 
     @classmethod
     def uniform(cls, *, num_blocks, ff, heads, conv, **fields):
@@ -134,4 +146,4 @@ class ConformerConfig(ConformerEncoderConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        require_positive(self, "vocab_size")
+        require_positive(self, "vocab_size", high=MAX_SYMBOLS)

@@ -3,7 +3,16 @@
 from dataclasses import asdict, dataclass, replace
 
 from lottery_train.errors import ConfigError
-from lottery_train.models.backbone import ModelSettings, require_dropout, require_positive, scaled_width
+from lottery_train.models.backbone import (
+    MAX_WIDTH,
+    ModelSettings,
+    require_dropout,
+    require_integers,
+    require_layers,
+    require_positive,
+    scaled_width,
+)
+from runtime.foreign import short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +97,18 @@ class LstmEncoderConfig:
         require_dropout(self)
         for name in ("cnn_channels", "cnn_bins", "cnn_frames"):
             values = getattr(self, name)
-            if not isinstance(values, tuple) or [type(value) for value in values] != [int, int] or min(values) < 1:
-                raise ConfigError(f"{name} is {values!r}, expected two positive integers")
+            is_pair = isinstance(values, tuple) and [type(value) for value in values] == [int, int]
+            if not is_pair or not 1 <= min(values) <= max(values) <= MAX_WIDTH:
+                raise ConfigError(f"{name} is {short(values)}, expected two positive integers")
         kernels = (*self.cnn_bins, *self.cnn_frames)
         if not all(size % 2 for size in kernels) or min(self.cnn_frames) < 3 or self.cnn_channels[1] > self.cnn_norm:
             raise ConfigError(f"impossible convolutions: {self.cnn_channels} {self.cnn_bins} {self.cnn_frames}")
-        if not self.layers:
-            raise ConfigError("layers is empty, expected one LSTM or more")
+        require_layers(self.layers, name="layers", kind=LstmWidths)
         for number, widths in enumerate(self.layers):
-            require_positive(widths, "ahead", "norm")
-            if type(widths.back) is not int or widths.back < 0 or widths.ahead + widths.back > widths.norm:
+            require_positive(widths, "ahead")
+            require_positive(widths, "norm", high=2 * MAX_WIDTH)
+            require_integers(widths, "back", low=0, high=MAX_WIDTH)
+            if widths.ahead + widths.back > widths.norm:
                 raise ConfigError(f"layers[{number}] holds impossible widths: {widths}")
 
     @property
@@ -132,7 +143,7 @@ class LstmEncoderConfig:
         try:
             return cls(**cls.fields_from_json(value))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a model config: {error}") from error
+            raise ConfigError(f"not a model config: {short(error)}") from error
 
     def scaled(self, factor):
         """Return the dense config of the same depth whose widths are `factor` of these: a control of another size."""

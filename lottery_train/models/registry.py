@@ -6,6 +6,7 @@ Each is imported when it is asked for.
 import importlib
 
 from lottery_train.errors import ConfigError
+from runtime.foreign import short
 
 BACKBONES = {
     "cnn-lstm": "lottery_train.models.cnn_lstm:CnnLstm",
@@ -19,7 +20,7 @@ FIRST_BACKBONE = "conformer"
 def load_backbone(name):
     """Return the `models.backbone.Backbone` class of that name; ConfigError for an unknown one."""
     if not isinstance(name, str) or name not in BACKBONES:
-        raise ConfigError(f"model.backbone is {name!r}, expected {' or '.join(BACKBONES)}")
+        raise ConfigError(f"model.backbone is {short(name)}, expected {' or '.join(BACKBONES)}")
     module, _, attribute = BACKBONES[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -36,7 +37,7 @@ def config_from_json(value):
         ConfigError: unknown backbone; unknown, missing or ill-typed fields.
     """
     if not isinstance(value, dict):
-        raise ConfigError(f"not a model config: {value!r}")
+        raise ConfigError(f"not a model config: {short(value)}")
     fields = {name: item for name, item in value.items() if name != "backbone"}
     return load_backbone(value.get("backbone", FIRST_BACKBONE)).Config.from_json(fields)
 

@@ -18,6 +18,8 @@ from lottery_train.models.lstm_encoder import LstmEncoder
 from lottery_train.models.transducer_loss import transducer_losses
 from lottery_train.models.transducer_parts import PREDICTORS, Joiner
 from lottery_train.settings import choice
+from runtime.foreign import short
+from runtime.tokenizer import MAX_SYMBOLS
 
 ENCODERS = {"conformer": (ConformerEncoderConfig, ConformerEncoder), "lstm": (LstmEncoderConfig, LstmEncoder)}
 BLANK = 0
@@ -85,10 +87,11 @@ class RnntConfig:
     dropout: float = 0.1
 
     def __post_init__(self):
-        require_positive(self, "vocab_size", "context", "embedding_width", "predictor_width", "joiner_width")
+        require_positive(self, "context", "embedding_width", "predictor_width", "joiner_width")
+        require_positive(self, "vocab_size", high=MAX_SYMBOLS)
         require_dropout(self)
-        if self.predictor not in PREDICTORS:
-            raise ConfigError(f"predictor is {self.predictor!r}, expected {' or '.join(PREDICTORS)}")
+        if not isinstance(self.predictor, str) or self.predictor not in PREDICTORS:
+            raise ConfigError(f"predictor is {short(self.predictor)}, expected {' or '.join(PREDICTORS)}")
 
     @property
     def encoder_name(self):
@@ -111,7 +114,7 @@ class RnntConfig:
             kind, _ = ENCODERS[encoder.pop("name")]
             return cls(**{**value, "encoder": kind.from_json(encoder)})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a model config: {error!r}") from error
+            raise ConfigError(f"not a model config: {short(error)}") from error
 
     def scaled(self, factor):
         """Return the dense config of the same depth whose widths are `factor` of these: a control of another size."""

@@ -17,6 +17,7 @@ import torch
 
 from lottery_train.errors import TicketError
 from runtime.files import write_atomic
+from runtime.foreign import short
 
 _METADATA_KEY = "lottery_mask"
 _VERSION = 1
@@ -37,7 +38,7 @@ class Mask(MutableMapping):
         self._prunable = tuple(self._keep if prunable is None else prunable)
         unknown = [name for name in self._prunable if name not in self._keep]
         if unknown or len(set(self._prunable)) != len(self._prunable):
-            raise ValueError(f"prunable names must be masked parameters, each once; unknown: {unknown}")
+            raise ValueError(f"prunable names must be masked parameters, each once; unknown: {short(unknown)}")
 
     @classmethod
     def dense(cls, weights, *, names=None):
@@ -195,9 +196,12 @@ class Mask(MutableMapping):
             return _unpack(header, packed)
         except OSError as error:
             raise TicketError(f"{path}: cannot read the mask: {error.strerror or error}") from error
-        except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        # Beside its own error: whatever a tensor's type or a number of the header leads numpy and torch to.
+        except (
+            safetensors.SafetensorError, ArithmeticError, AttributeError, KeyError, RuntimeError, TypeError, ValueError,
+        ) as error:  # fmt: skip
             raise TicketError(
-                f"{path}: not a mask of version {_VERSION}: {error}",
+                f"{path}: not a mask of version {_VERSION}: {short(error)}",
                 hint="run lottery-train again to rebuild this level",
             ) from error
 
@@ -205,7 +209,7 @@ class Mask(MutableMapping):
 def _unpack(header, packed):
     """Return the Mask of a JSON header; ValueError, KeyError, TypeError or RuntimeError say what is wrong."""
     if header["version"] != _VERSION:
-        raise ValueError(f"version is {header['version']!r}")
+        raise ValueError(f"version is {short(header['version'])}")
     shapes = dict(header["shapes"])
     if set(shapes) != set(packed) or len(shapes) != len(header["shapes"]):
         raise ValueError("the names of the tensors and of the shapes differ")
@@ -213,14 +217,14 @@ def _unpack(header, packed):
         raise TypeError("prunable is not a list")
     bits = {}
     for name, shape in shapes.items():
-        if not all(type(extent) is int and extent >= 0 for extent in shape):
-            raise ValueError(f"{name}: shape {shape} is not a list of sizes")
+        if not isinstance(shape, list) or not all(type(extent) is int and extent >= 0 for extent in shape):
+            raise ValueError(f"{short(name)}: shape {short(shape)} is not a list of sizes")
         count, array = math.prod(shape), packed[name]
         if array.dtype != np.uint8 or array.shape != ((count + 7) // 8,):
-            raise ValueError(f"{name}: {array.dtype} {array.shape} does not hold {count} bits")
+            raise ValueError(f"{short(name)}: {array.dtype} {array.shape} does not hold {short(count)} bits")
         flat = np.unpackbits(array)
         if flat[count:].any():
-            raise ValueError(f"{name}: the spare bits at the end are not zero")
+            raise ValueError(f"{short(name)}: the spare bits at the end are not zero")
         bits[name] = torch.from_numpy(flat[:count].astype(bool)).view(shape)
     mask = Mask(shapes, prunable=header["prunable"])
     mask.update(bits)

@@ -4,8 +4,9 @@ A decoder takes a header's word for it: it stops at the end of the first of seve
 written before the recording ended. The parsers here look at the bytes instead, without decoding them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from runtime.containers.boxes import parse_matroska, parse_mp4
 from runtime.containers.chunks import parse_chunks
 from runtime.containers.flac import parse_flac
 from runtime.containers.mpeg import parse_mpeg
@@ -16,9 +17,11 @@ from runtime.containers.plain import parse_au, parse_nist
 __all__ = ["Layout", "Part", "find_parts"]
 
 # MPEG has no signature but its frames, so it is looked for last.
-_PARSERS = (parse_chunks, parse_flac, parse_ogg, parse_au, parse_nist, parse_mpeg)
+_PARSERS = (parse_chunks, parse_flac, parse_ogg, parse_mp4, parse_matroska, parse_au, parse_nist, parse_mpeg)
 # Below this, what follows the sound is padding.
 _MAX_PADDING_BYTES = 4096
+# A day of web radio has some hundred; a file made to keep a reader busy has more.
+_MAX_PARTS = 10000
 _TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3")
 
 
@@ -44,6 +47,9 @@ def find_parts(file, *, num_bytes):
     while position < num_bytes:
         part = _parse(file, position, num_bytes)
         if part is None:
+            break
+        if len(parts) == _MAX_PARTS:
+            parts[-1] = replace(parts[-1], fault=f"more than {_MAX_PARTS} streams in one file")
             break
         parts.append(part)
         position = part.end

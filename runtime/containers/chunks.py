@@ -11,6 +11,10 @@ from runtime.containers.part import Part, find_bytes, read_at
 
 # What writers to a pipe put for a length of 32 bits that they cannot know: close to 2^31 or 2^32.
 _UNKNOWN_32 = (range(0x7FFFF000, 0x80001000), range(0xFFFFF000, 0x100000000))
+# What would pass for a chunk, and is the beginning of another file.
+_OTHERS = (b"fLaC", b"OggS", b"caff", b".snd", b"NIST")
+# Some writers count their header as sound.
+_MAX_MISCOUNT_BYTES = 128
 _WIDE_RIFF = (b"RF64", b"BW64")
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
@@ -75,8 +79,8 @@ def parse_chunks(file, start, num_bytes):
         end = _next_riff(file, sound.body, num_bytes=num_bytes) if kind is _RIFF else num_bytes
         patches = _true_sizes(file, start, sound, kind=kind, head=head, chunks=chunks, end=end)
         note = f"its header tells of no sound, but {end - sound.body} bytes follow: they are read as sound"
-        return Part(start=start, end=end, patches=patches, note=None if sound.size else note)
-    if sound.size > available:
+        return Part(start=start, end=end, patches=patches, note=note if sound.size <= kind.empty else None)
+    if sound.size > available + _MAX_MISCOUNT_BYTES:
         fault = f"truncated: {available} of the {sound.size} bytes of sound that its header tells are there"
         return Part(start=start, end=num_bytes, fault=fault)
     return Part(start=start, end=_end(file, _next(sound, kind), kind=kind, num_bytes=num_bytes))
@@ -105,6 +109,11 @@ def _read_chunk(file, position, kind):
     return _Chunk(id=header[:4], start=position, body=position + kind.header_bytes, size=max(0, size))
 
 
+def _body(file, chunk, count):
+    """Return the first `count` bytes of a chunk's content, zeros where the file ends before."""
+    return read_at(file, chunk.body, count).ljust(count, b"\0")
+
+
 def _next(chunk, kind):
     return chunk.body + -(-chunk.size // kind.pad_bytes) * kind.pad_bytes
 
@@ -112,7 +121,7 @@ def _next(chunk, kind):
 def _promised(file, sound, *, chunks, head):
     """Return the sound chunk with the size that the header tells, and whether it tells in 64 bits."""
     if head[:4] in _WIDE_RIFF and sound.size == 0xFFFFFFFF and b"ds64" in chunks:
-        _, size = struct.unpack("<QQ", read_at(file, chunks[b"ds64"].body, 16))
+        _, size = struct.unpack("<QQ", _body(file, chunks[b"ds64"], 16))
         return replace(sound, size=size), True
     return sound, head[:4] in (b"caff", b"riff")
 
@@ -134,7 +143,10 @@ def _are_chunks(file, position, *, kind, num_bytes):
 
 def _end(file, position, *, kind, num_bytes):
     """Return where the chunks from `position` on end: with the file, at junk, or at another container."""
-    while position < num_bytes and _kind(read_at(file, position, 16)) is None:
+    while position < num_bytes:
+        head = read_at(file, position, 16)
+        if _kind(head) is not None or head.startswith(_OTHERS):
+            break
         chunk = _read_chunk(file, position, kind)
         if chunk is None or chunk.body + chunk.size > num_bytes:
             break
@@ -160,7 +172,7 @@ def _true_sizes(file, start, sound, *, kind, head, chunks, end):
         return ()
     patches = [(start + 4, struct.pack(kind.size, end - start - 8)), (sound.start + 4, struct.pack(kind.size, size))]
     if kind is _AIFF and b"COMM" in chunks:
-        num_channels, _, num_bits = struct.unpack(">HIH", read_at(file, chunks[b"COMM"].body, 8))
+        num_channels, _, num_bits = struct.unpack(">HIH", _body(file, chunks[b"COMM"], 8))
         frame_bytes = max(1, num_channels * -(-num_bits // 8))
         patches.append((chunks[b"COMM"].body + 2, struct.pack(">I", (size - 8) // frame_bytes)))
     return tuple(patches)

@@ -16,6 +16,7 @@ _COUNT_AT, _COUNT_BITS = 4 + 4 + 10, 36
 _RATE_BYTES = {12: 1, 13: 2, 14: 2}
 _BLOCK_BYTES = {6: 1, 7: 2}
 _MAX_HEADER_BYTES = 16
+_ID3V1_BYTES = 128
 _MAX_CANDIDATES = 16
 
 
@@ -50,21 +51,24 @@ def parse_flac(file, start, num_bytes):
     info = _read_info(head[8:])
     audio = _skip_metadata(file, begin + 4, num_bytes=num_bytes)
     end = _next_stream(file, audio, num_bytes=num_bytes)
-    last, is_whole = _last_frame(file, audio, end, info=info)
+    has_tag = end - audio > _ID3V1_BYTES and read_at(file, end - _ID3V1_BYTES, 3) == b"TAG"
+    last, is_whole = _last_frame(file, audio, end - has_tag * _ID3V1_BYTES, info=info)
     if last is None:
         return Part(start=begin, end=end, is_measured=False)
-    counted = last.first + (last.num_samples if is_whole else 0)
-    fault = None
-    if is_whole and counted < info.num_samples:
-        fault = f"truncated: {counted} of the {info.num_samples} samples that its header tells are there"
-    elif not is_whole and not info.num_samples:
+    told, counted = info.num_samples, last.first + (last.num_samples if is_whole else 0)
+    fault, note, patches = None, None, ()
+    if is_whole and counted < told or not is_whole and last.first + last.num_samples < told:
+        fault = f"truncated: {counted} of the {told} samples that its header tells are there"
+    elif not is_whole and not told:
         fault = "truncated: it ends inside a frame"
-    patches = ()
-    # A stream written to a pipe tells 0; one whose recorder crashed may tell too few.
-    if counted > info.num_samples:
+    elif not is_whole:
+        note = "its last bytes are no whole FLAC frame"
+    # A stream written to a pipe tells 0, one whose recorder crashed may tell too few; where frames are missing, the
+    # decoder should not stumble over that.
+    if fault or counted > told:
         packed = (info.packed >> _COUNT_BITS << _COUNT_BITS) | counted
         patches = ((begin + _COUNT_AT, packed.to_bytes(8, "big")),)
-    return Part(start=begin, end=end, patches=patches, fault=fault, is_measured=is_whole)
+    return Part(start=begin, end=end, patches=patches, fault=fault, note=note, is_measured=is_whole)
 
 
 def _tag_bytes(head):

@@ -37,12 +37,16 @@ class _Frame:
     head: bytes
 
     @property
-    def told_at(self):
-        """Where the letters of a header that tells the number of frames stand in `head`, or None."""
+    def tell_at(self):
+        """Where the letters of a header that tells the number of frames belong: behind the side information."""
         version, _, _, is_mono = self.format
-        at = 4 + ((17 if is_mono else 32) if version == _MPEG1 else (9 if is_mono else 17))
-        if self.head[at : at + 4] in (b"Xing", b"Info"):
-            return at
+        return 4 + ((17 if is_mono else 32) if version == _MPEG1 else (9 if is_mono else 17))
+
+    @property
+    def told_at(self):
+        """Where in `head` there are such letters, or None."""
+        if self.head[self.tell_at : self.tell_at + 4] in (b"Xing", b"Info"):
+            return self.tell_at
         return _VBRI_AT if self.head[_VBRI_AT : _VBRI_AT + 4] == b"VBRI" else None
 
     @property
@@ -71,18 +75,33 @@ def parse_mpeg(file, start, num_bytes):
             faults.append(f"corrupt: {junk_bytes} bytes at byte {position} are no MPEG frame")
             frame = _read_frame(file, position + junk_bytes, format=first.format)
     is_cut = frame is not None and frame.end > num_bytes
-    end, patches = (num_bytes if is_cut else position), ()
-    if first.told_at is not None:
-        num_frames, num_told = num_frames - 1, first.num_told
-        if num_frames < num_told:
-            faults.append(f"truncated: {num_frames} of the {num_told} frames that its first one tells are there")
-        elif num_frames > num_told:
-            # Without its letters it is a frame of silence, and nobody stops at the number that it tells.
-            patches = ((first.start + first.told_at, bytes(4)),)
-        is_cut &= num_frames > num_told
-    if is_cut:
-        faults.append("truncated: it ends inside an MPEG frame")
-    return Part(start=begin, end=end, patches=patches, fault=faults[0] if faults else None)
+    end, patches, prefix = (num_bytes if is_cut else position), (), b""
+    num_told = None if first.told_at is None else first.num_told
+    num_frames -= num_told is not None
+    if num_told is None or num_frames > num_told:
+        # Without its letters it is a frame of silence.
+        patches = () if num_told is None else ((first.start + first.told_at, bytes(4)),)
+        prefix = _telling_frame(first, num_frames=num_frames + (num_told is not None))
+        if is_cut:
+            faults.append("truncated: it ends inside an MPEG frame")
+    elif num_frames < num_told:
+        faults.append(f"truncated: {num_frames} of the {num_told} frames that its first one tells are there")
+    return Part(start=begin, end=end, patches=patches, prefix=prefix, fault=faults[0] if faults else None)
+
+
+def _telling_frame(frame, *, num_frames):
+    """Return a frame like another that tells the number of those behind it; empty for layers that have none such.
+
+    Without one, libmpg123 estimates the length from the bit rate of the beginning, and libsndfile stops there.
+    """
+    version, layer, _, _ = frame.format
+    if layer != _LAYER_III:
+        return b""
+    # No checksum, 128 kbit/s, no padding: long enough for what it tells.
+    code = 9 if version == _MPEG1 else 12
+    header = bytes([0xFF, frame.head[1] | 1, code << 4 | frame.head[2] & 0x0C, frame.head[3]])
+    size = _size(header, format=frame.format)
+    return (header + bytes(frame.tell_at - 4) + b"Xing" + struct.pack(">II", 1, num_frames)).ljust(size, b"\0")
 
 
 def _read_frame(file, start, *, format=None):
@@ -97,13 +116,18 @@ def _read_frame(file, start, *, format=None):
     found = (version, layer, rate_hz, is_mono)
     if format not in (None, found):
         return None
-    bitrate = 1000 * _BITRATES_KBPS[version == _MPEG1, layer][code - 1]
+    size = _size(head, format=found)
+    return _Frame(start=start, end=start + size, format=found, head=head)
+
+
+def _size(head, *, format):
+    """Return the bytes of a frame with a header and a format."""
+    version, layer, rate_hz, _ = format
+    bitrate = 1000 * _BITRATES_KBPS[version == _MPEG1, layer][(head[2] >> 4) - 1]
     padding = head[2] >> 1 & 1
     if layer == _LAYER_I:
-        size = (12 * bitrate // rate_hz + padding) * 4
-    else:
-        size = (72 if layer == _LAYER_III and version != _MPEG1 else 144) * bitrate // rate_hz + padding
-    return _Frame(start=start, end=start + size, format=found, head=head)
+        return (12 * bitrate // rate_hz + padding) * 4
+    return (72 if layer == _LAYER_III and version != _MPEG1 else 144) * bitrate // rate_hz + padding
 
 
 def _read_agreeing(file, start, *, num_bytes, format=None):

@@ -3,6 +3,7 @@
 Sources: RFC 3533 (Ogg), RFC 7845 (Opus in Ogg), RFC 6716 section 3.1 (length of an Opus packet).
 """
 
+import itertools
 import struct
 import zlib
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _NO_POSITION = -1
 _OPUS = b"OpusHead"
 _SOUND = (_OPUS, b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
 _NUM_HEADER_PACKETS = 2
+# Letters that are no page are rare; each costs a checksum over up to 64 KiB.
+_MAX_CANDIDATES = 1000
 _BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -148,7 +151,7 @@ def _read_page(file, start, num_bytes):
 
 def _next_page(file, start, num_bytes):
     """Return the next intact page at or behind a position, or None."""
-    for found in find_bytes(file, _MAGIC, start=start, end=num_bytes):
+    for found in itertools.islice(find_bytes(file, _MAGIC, start=start, end=num_bytes), _MAX_CANDIDATES):
         page = _read_page(file, found, num_bytes)
         if page is not None and page.is_whole and _checksum(page.data) == page.data[_CHECKSUM]:
             return page

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 _SEARCH_BYTES = 1 << 20
+_MAX_OFFSET = 1 << 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +14,7 @@ class Part:
         start, end: bytes of the file, end excluded.
         patches: (offset in the file, bytes) pairs that a decoder reads instead of what is there: true lengths in the
             place of those that a header could not know.
+        prefix: bytes that a decoder reads before the first: a header that is missing.
         fault: what its structure shows to be missing or damaged; raised once what is there has been read.
         note: what a person should know about how it is read.
         is_measured: whether its length was checked against its bytes; otherwise decoding alone tells.
@@ -21,6 +23,7 @@ class Part:
     start: int
     end: int
     patches: tuple[tuple[int, bytes], ...] = ()
+    prefix: bytes = b""
     fault: str | None = None
     note: str | None = None
     is_measured: bool = True
@@ -28,6 +31,9 @@ class Part:
 
 def read_at(file, offset, count):
     """Return up to `count` bytes of a binary file at an offset; fewer at its end."""
+    if offset >= _MAX_OFFSET:
+        # A length that is no length: no file system goes that far, and to seek there is an error.
+        return b""
     file.seek(offset)
     return file.read(count)
 

@@ -15,9 +15,13 @@ def parse_au(file, start, num_bytes):
     if len(header) < 12 or header[:4] not in (b".snd", b"dns."):
         return None
     offset, promised = struct.unpack(">II" if header[:4] == b".snd" else "<II", header[4:])
+    body = start + offset
     if promised == _AU_UNKNOWN:
         return Part(start=start, end=num_bytes)
-    return _part(start, body=start + offset, promised=promised, num_bytes=num_bytes)
+    if promised == 0 and num_bytes > body:
+        note = f"its header tells of no sound, but {num_bytes - body} bytes follow: they are read as sound"
+        return Part(start=start, end=num_bytes, patches=((start + 8, b"\xff" * 4),), note=note)
+    return _part(start, body=body, promised=promised, num_bytes=num_bytes)
 
 
 def parse_nist(file, start, num_bytes):

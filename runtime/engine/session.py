@@ -25,6 +25,7 @@ class EngineSession:
         model: path of the file, or its content as bytes.
         manifest: Manifest of its bundle, which must say the same as the file; None to believe the file.
         instruction_set: one of runtime.engine.library.instruction_sets(); None for the best (LOTTERY_ENGINE_ISA).
+        source: what to call the content in errors.
     Raises:
         BundleError: the file cannot be read, the engine refuses it, or it is not what the manifest says.
         EngineUnavailableError: the engine's library is not there.
@@ -33,10 +34,11 @@ class EngineSession:
 
     backend = "engine"
 
-    def __init__(self, model, *, manifest=None, instruction_set=None):
+    def __init__(self, model, *, manifest=None, instruction_set=None, source="model.ticket"):
         is_content = isinstance(model, bytes | bytearray | memoryview)
-        source = "model.ticket" if is_content else Path(model)
-        self._model = Model(model if is_content else _read(source), instruction_set=instruction_set, source=source)
+        source = source if is_content else Path(model)
+        content = model if is_content else read_model(source)
+        self._model = Model(content, instruction_set=instruction_set, source=source)
         self.instruction_set = self._model.instruction_set
         found = self._model.geometry
         self.geometry = Geometry(
@@ -102,7 +104,8 @@ def _aligned_copy(array):
     return copy
 
 
-def _read(path):
+def read_model(path):
+    """Return the content of a model file; BundleError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

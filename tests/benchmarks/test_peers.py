@@ -13,6 +13,10 @@ from benchmarks.peers import as_words
         ("4-1-2, 268", "four one two two six eight"),
         ("20 and 11 and 07", "twenty and eleven and zero seven"),
         ("I’d like a 12-ounce coffee!", "i'd like a twelve ounce coffee"),
+        ("RUBOUT G, MEF 39.", "r u b o u t g m e f thirty nine"),
+        ("GMEF39", "g m e f thirty nine"),
+        ("Enter 1127", "enter one one two seven"),
+        ("I am", "i am"),
         ("", ""),
     ],
 )

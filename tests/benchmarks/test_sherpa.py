@@ -126,8 +126,9 @@ def tones(tmp_path, monkeypatch):
     for index, text in enumerate(("ab", "c d", "e")):
         path = tmp_path / "data" / "tones" / f"{index}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, speak(text), 16000, subtype="FLOAT")
-        utterances.append(Utterance(audio_path=path, duration_s=1.0, text=text))
+        samples = speak(text)
+        soundfile.write(path, samples, 16000, subtype="FLOAT")
+        utterances.append(Utterance(audio_path=path, duration_s=len(samples) / 16000, text=text))
     write_manifest(tmp_path / "data" / "tones" / "test.jsonl", utterances=utterances)
     monkeypatch.setattr(sherpa, "CLIPS", {"tones/test": 2})
     monkeypatch.setattr(sherpa, "Environment", EchoEnvironment)

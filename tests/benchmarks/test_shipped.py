@@ -51,7 +51,7 @@ def card():
 def test_rates_data_and_limits_are_those_of_the_shipped_one(card):
     assert "| an4 | 20.0% | 0.0% to 25.0% | 2 | 5 |" in card
     assert "| fsdd | 0.0% |" in card
-    assert "One thread of a server takes 0.0021 s a second of audio" in card
+    assert "Real-time factor on one thread of a server: 0.0021." in card
     assert all(f"| {name} |" in card for name in DATA)
     assert "9 %" not in card
     assert "Corpus x." not in card
@@ -83,5 +83,22 @@ def test_the_manifest_knows_the_card_that_was_written(tmp_path):
     scores = {"an4": score_texts(["a b c d", "e"], ["a b c", "e"])}
     update_card(bundle, scores=scores, rtf=0.0021, processor="a server")
     after = Manifest.load(bundle)
-    assert "One thread of a server takes 0.0021 s" in after.verified_path(CARD_ROLE, bundle=bundle).read_text()
+    assert "one thread of a server: 0.0021." in after.read(CARD_ROLE, bundle=bundle).decode()
     assert {role for role in after.files if after.files[role] != before.files[role]} == {CARD_ROLE}
+
+
+def test_trust_stands_with_the_error_rates():
+    scores = {"an4": score_texts(["a b"], ["a b"])}
+    packs = ("an4", "fsdd", "coffee_commands")
+    details = {
+        "wer_by_gain_db": {"+0": 0.05, "-30": 0.06},
+        "kept": {"an4": 0.97},
+        "rejected": {"de": 0.99},
+        "wer_of_answers": dict.fromkeys(packs, 0.07),
+        "wer_of_kept": dict.fromkeys(packs, 0.04),
+        "synthesisers": {"pico": {"letters": 0.16}},
+    }
+    card = complete_card(CARD, scores=scores, rtf=0.0, processor="", trust=({"non_word_rate": 0.001}, details))
+    for line in ("-30 dB 6.0%", "| an4: kept | 97.0% |", "| de: rejected or silent | 99.0% |", "letters: WER | 16.0%"):
+        assert line in card
+    assert "not recognised: an4 7.0%, fsdd 7.0%" in card

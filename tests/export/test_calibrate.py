@@ -10,6 +10,7 @@ from export.calibrate import HeardSet, calibrate_bundle, fit_calibration, words_
 from export.card import with_confidence
 from export.cli import main
 from export.errors import ExportError
+from runtime.lexicon import LexiconSearch, read_words
 from runtime.manifest import CARD_ROLE, FileEntry, Manifest
 from runtime.recognizer import Recognizer
 from tests.tiny_bundle import speak, write_tiny_bundle
@@ -93,16 +94,24 @@ def test_calibrating_again_changes_nothing(bundle, sets):
     assert [(bundle / name).read_bytes() for name in ("manifest.json", "README.md")] == first
 
 
-def test_an_export_calibrates_what_it_writes(exported, sets, tmp_path, capsys):
+def test_an_export_calibrates_what_it_writes_with_its_words(exported, sets, tmp_path, capsys):
     kept, negatives = sets
+    (tmp_path / "list.txt").write_text("a\nb\nc\nd\ne\nab\n")
     arguments = [exported.ticket.folder, "--structured", "--out", tmp_path / "b", "--calibration", *kept]
-    assert main([str(each) for each in [*arguments, "--negatives", *negatives]]) == 0
-    assert "min_confidence" in capsys.readouterr().out
+    arguments += ["--negatives", *negatives, "--words-from", tmp_path / "list.txt"]
+    assert main([str(each) for each in arguments]) == 0
+    out, err = capsys.readouterr()
+    assert "min_confidence" in out
+    assert "closed vocabulary: 6 words" in err
     manifest = Manifest.load(tmp_path / "b", verify="all")
     assert manifest.confidence is not None
     assert "## Confidence" in (tmp_path / "b" / "README.md").read_text()
     assert "Not calibrated" not in (tmp_path / "b" / "README.md").read_text()
-    assert Manifest.load(exported.folder).confidence is None
+    assert manifest.vocabulary == "closed"
+    assert read_words(manifest.read("words", bundle=tmp_path / "b"), source="") == ("a", "ab", "b", "c", "d", "e")
+    assert "It says 6 words and no other" in (tmp_path / "b" / "README.md").read_text()
+    assert isinstance(Recognizer(tmp_path / "b").start_search(), LexiconSearch)
+    assert (Manifest.load(exported.folder).confidence, Manifest.load(exported.folder).vocabulary) == (None, "open")
     assert "Not calibrated" in (exported.folder / "README.md").read_text()
 
 

@@ -1,6 +1,7 @@
 """lottery-export on the command line: the table, and errors that name the file and the next step."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from export.verify import STAGES
 from runtime.engine.library import is_available
 from runtime.files import read_json, sha256_file, write_json
 from runtime.manifest import Manifest
+from runtime.signature import make_keys
 from tests.export.models import drawn_units, random_model, small_config, unit_mask, write_ticket
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -45,7 +47,10 @@ def fails(capsys, *arguments):
 
 def test_structured_export(tickets, tmp_path, capsys):
     out = tmp_path / "bundle"
-    assert main([str(tickets["unit"]), "--structured", "--out", str(out), "--chunk-ms", "160", "--name", "shrunk"]) == 0
+    key, public = make_keys(tmp_path / "me.key")
+    options = ["--structured", "--chunk-ms", "160", "--name", "shrunk", "--sign", str(key)]
+    assert main([str(tickets["unit"]), "--out", str(out), *options]) == 0
+    assert Manifest.load(out, require_signature=public).name == "shrunk"
     captured = capsys.readouterr()
     manifest = Manifest.load(out)
     assert (manifest.name, manifest.chunk_frames) == ("shrunk", 4)
@@ -74,10 +79,29 @@ def test_target_and_bits_reach_the_ticket_file(tickets, tmp_path, capsys):
     assert found["basic"] < found["server"]
 
 
+def test_a_ticket_that_learnt_nothing_is_exported_with_a_warning(tickets, tmp_path, capsys):
+    folder = tmp_path / "level_02"
+    shutil.copytree(tickets["weight"], folder)
+    record = read_json(folder / "ticket.json")
+    record["metrics"]["dev"]["wer"] = 0.973
+    write_json(folder / "ticket.json", record)
+    assert main([str(folder), "--precision", "int8", "--out", str(tmp_path / "bundle")]) == 0
+    note = "dev WER is 97.3%, above 90%: this model has learnt next to nothing"
+    assert f"warning: {folder}: {note}" in capsys.readouterr().err
+    assert note in " ".join((tmp_path / "bundle" / "README.md").read_text().split())
+
+
 def test_structured_needs_units(tickets, tmp_path, capsys):
     error, hint = fails(capsys, tickets["weight"], "--structured", "--out", tmp_path / "bundle")
     assert "nothing to shrink" in error
     assert "without --structured" in hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_cannot_sign_is_told_before_the_work(tickets, tmp_path, capsys):
+    error, hint = fails(capsys, tickets["unit"], "--sign", tmp_path / "no.key", "--out", tmp_path / "bundle")
+    assert "no.key: cannot read the key" in error
+    assert "keygen" in hint
     assert list(tmp_path.iterdir()) == []
 
 

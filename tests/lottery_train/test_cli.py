@@ -171,13 +171,15 @@ def test_every_setting_has_a_text():
         (["--controls", "1,2", "--control-names", "dense-small,nonsense"], "'nonsense' is no control"),
         (["--control-names", "dense-small"], "not where"),
         (["--rounds", "20"], "unit granularity keeps at least"),
+        (["--out", os.fsdecode(b"caf\xe9")], "its name is not UTF-8"),
     ],
 )
-def test_what_could_fail_after_training_is_refused_before(arguments, message, started, capsys, tmp_path):
-    assert main([*arguments, "--out", str(tmp_path / "run")]) == 2
+def test_what_could_fail_after_training_is_refused_before(arguments, message, started, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--out", str(tmp_path / "run"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert started == []
-    assert not (tmp_path / "run").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("package", ["jiwer", "matplotlib", "safetensors", "sentencepiece", "tensorboard", "torch"])

@@ -1,15 +1,18 @@
 """Downloads from a server of this machine: resume, checks, nothing half-done."""
 
+import gzip
 import hashlib
 import http.server
 import io
+import re
 import tarfile
 import threading
 
 import numpy as np
 import pytest
 
-from lottery_train.corpora.download import Archive, download_archives, fetch
+from lottery_train.corpora import IMPORTERS
+from lottery_train.corpora.download import Archive, download_archives, fetch, unpack
 from lottery_train.errors import CorpusError
 
 needs_filter = pytest.mark.skipif(
@@ -35,7 +38,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.files, self.cut, self.resumes, self.ranges = {}, {}, True, []
+        self.files, self.cut, self.resumes, self.ranges, self.redirects = {}, {}, True, [], {}
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -46,6 +49,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         asked = self.headers.get("Range")
         self.server.ranges.append(asked)
+        if self.path in self.server.redirects:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirects[self.path])
+            self.end_headers()
+            return
         first = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.resumes else 0
         if first and first >= len(data):
             self.send_error(416)
@@ -70,7 +78,9 @@ def server():
 
 
 def _archive(server, path, **fields):
-    return Archive(url=f"http://127.0.0.1:{server.server_address[1]}{path}", **fields)
+    """Return the Archive of what the server has there, its checksum right where no other is given."""
+    digest = hashlib.sha256(server.files.get(path, b"")).hexdigest()
+    return Archive(url=f"http://127.0.0.1:{server.server_address[1]}{path}", **{"sha256": digest} | fields)
 
 
 def test_a_complete_download_is_kept_and_not_repeated(server, tmp_path):
@@ -108,6 +118,69 @@ def test_another_checksum_removes_the_file(server, tmp_path):
     with pytest.raises(CorpusError, match="another checksum than expected"):
         fetch(_archive(server, "/x.bin", sha256="0" * 64), folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_lies_there_already_is_checked_too(server, tmp_path):
+    server.files["/x.bin"] = CONTENT
+    (tmp_path / "x.bin").write_bytes(b"planted")
+    with pytest.raises(CorpusError, match="another checksum than expected"):
+        fetch(_archive(server, "/x.bin"), folder=tmp_path)
+    assert fetch(_archive(server, "/x.bin"), folder=tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a.tar.gz", "ftp://127.0.0.1/a", "file:///etc/passwd", "//x/a"])
+def test_only_https_is_fetched(server, tmp_path, url):
+    with pytest.raises(CorpusError, match="over HTTPS alone"):
+        fetch(Archive(url=url, sha256="0" * 64), folder=tmp_path)
+    # and no redirection leads elsewhere
+    server.files["/x.bin"], server.redirects["/x.bin"] = CONTENT, url if "example" in url else "http://example.org/a"
+    with pytest.raises(CorpusError, match="over HTTPS alone"):
+        fetch(_archive(server, "/x.bin"), folder=tmp_path)
+
+
+def test_every_corpus_has_an_address_that_cannot_be_changed_on_the_way_and_a_checksum():
+    archives = [archive for importer in IMPORTERS.values() for archive in importer.ARCHIVES]
+    assert len(archives) >= 8
+    for archive in archives:
+        assert archive.url.startswith("https://"), archive
+        assert re.fullmatch("[0-9a-f]{64}", archive.sha256), archive
+
+
+def _write(path, tar_content):
+    path.write_bytes(gzip.compress(tar_content))
+    return path
+
+
+def _header(name, *, size, kind=tarfile.REGTYPE):
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+BOMBS = {
+    "zeros": (lambda: _header("a", size=2 << 30) + bytes(1 << 20), "unpacks to more than"),
+    "a name": (lambda: _header("a", size=1 << 30, kind=tarfile.GNUTYPE_LONGNAME), "a header of"),
+    "a pax header": (lambda: _header("a", size=1 << 30, kind=tarfile.XHDTYPE), "a header of"),
+}
+
+
+@needs_filter
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_does_not_go_off(tmp_path, bomb):
+    content, complaint = BOMBS[bomb]
+    path = _write(tmp_path / "bomb.tar.gz", content())
+    with pytest.raises(CorpusError, match=f"cannot unpack: .*{complaint}"):
+        unpack(path, folder=tmp_path / "out")
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*")) == 0
+
+
+@needs_filter
+def test_many_files_together_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("lottery_train.corpora.download._MIN_UNPACKED_BYTES", 1 << 20)
+    path = _write(tmp_path / "bomb.tar.gz", b"".join(_header(f"{n}", size=1 << 19) + bytes(1 << 19) for n in range(9)))
+    with pytest.raises(CorpusError, match="more than"):
+        unpack(path, folder=tmp_path / "out")
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*")) <= 1 << 20
 
 
 def test_a_refusal_of_the_server_is_told(server, tmp_path):

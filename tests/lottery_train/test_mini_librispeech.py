@@ -36,6 +36,17 @@ def test_the_development_part_is_divided_by_speaker(tmp_path, inner):
     assert (skipped.file.name, skipped.line) == ("10-7.trans.txt", 2)
 
 
+def test_names_that_lead_elsewhere_are_skipped_with_their_line(tmp_path):
+    _part(tmp_path / "train-clean-5", speakers=(1,))
+    _part(tmp_path / "dev-clean-2", speakers=(2, 3))
+    index = tmp_path / "train-clean-5" / "1" / "7" / "1-7.trans.txt"
+    index.write_text("../../secret A\n1-7-0000 B\n. C\n\x1b[2J D\n")
+    corpus = import_corpus("mini_librispeech", source_dir=tmp_path, out_dir=tmp_path / "out")
+    assert [(skipped.file, skipped.line) for skipped in corpus.skipped] == [(index, 1), (index, 3), (index, 4)]
+    assert all(str(skipped).isprintable() for skipped in corpus.skipped)
+    assert [utterance.text for utterance in read_manifest(corpus.splits["train"])[0]] == ["b"]
+
+
 def test_a_missing_part_is_named(tmp_path):
     _part(tmp_path / "train-clean-5", speakers=(1,))
     with pytest.raises(CorpusError, match="dev-clean-2 missing") as caught:
@@ -51,6 +62,8 @@ def test_the_preset_s_corpus_is_looked_for_at_its_official_address(tmp_path, mon
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path))
     monkeypatch.delenv("LOTTERY_DATA", raising=False)
     # Port 9 (discard) of this machine: nothing listens, the connection is refused at once.
-    monkeypatch.setattr(importer, "ARCHIVES", (Archive(url="http://127.0.0.1:9/train-clean-5.tar.gz"),))
+    monkeypatch.setattr(
+        importer, "ARCHIVES", (Archive(url="http://127.0.0.1:9/train-clean-5.tar.gz", sha256="0" * 64),)
+    )
     with pytest.raises(CorpusError, match="cannot download http://127.0.0.1:9/train-clean-5"):
         find_corpus(name)

@@ -13,6 +13,7 @@ from lottery_train.distributed import Process
 from lottery_train.errors import ConfigError, TicketError
 from lottery_train.evaluate import paired_difference, score_texts
 from lottery_train.models import build_model
+from lottery_train.rewinding import _fewest_steps, check_rewind_step
 from lottery_train.run import open_run, reuse_dense
 from lottery_train.search import search
 from lottery_train.ticket import load_ticket
@@ -127,11 +128,37 @@ def test_random_pruning_starts_from_weights_that_no_mask_has_zeroed(tones, tmp_p
     assert all(torch.equal(value, dense[name]) for name, value in starts[1].model.state_dict().items())
 
 
-def test_a_rewind_point_beyond_the_level_is_refused(tones, tmp_path):
-    run = start_run(tones, tmp_path / "run", rewind_steps=7, level_epochs=1)
-    with pytest.raises(ConfigError, match="rewind point") as caught:
+@pytest.mark.parametrize(("rewind_steps", "level_epochs"), [(10**6, None), (7, 1), (None, None), (None, 2)])
+def test_a_rewind_point_beyond_the_training_is_refused_before_it(
+    tones, tmp_path, monkeypatch, rewind_steps, level_epochs
+):
+    """None: exactly as many steps as there are, behind which nothing of a level would be left to train."""
+    monkeypatch.setattr("lottery_train.trainer.Trainer.run", lambda trainer: pytest.fail("trained"))
+    if rewind_steps is None:
+        few = start_run(tones, tmp_path / "few", level_epochs=level_epochs)
+        rewind_steps = _fewest_steps(few, epochs=level_epochs or few.config.train.epochs, enough=10**6)
+    run = start_run(tones, tmp_path / "run", rewind_steps=rewind_steps, level_epochs=level_epochs)
+    with pytest.raises(ConfigError, match=f"--rewind-steps is {rewind_steps}, expected less than") as caught:
         search(run)
     assert "--rewind-steps" in caught.value.hint
+    one_less = start_run(tones, tmp_path / "less", rewind_steps=min(rewind_steps - 1, 2), level_epochs=level_epochs)
+    check_rewind_step(one_less)
+
+
+def test_the_steps_counted_before_a_training_are_those_it_makes(finished):
+    made = load_ticket(finished.level_folder(0)).record["trained_steps"]
+    counted = _fewest_steps(finished, epochs=finished.config.train.epochs, enough=10**6)
+    assert made - finished.config.train.epochs <= counted <= made
+
+
+@pytest.mark.parametrize(("limit", "is_said"), [(-0.01, True), (99.0, False)])
+def test_a_ticket_that_learnt_nothing_says_so(finished, monkeypatch, capsys, limit, is_said):
+    monkeypatch.setattr("lottery_train.outcome.MAX_USEFUL_WER", limit)
+    search(finished)
+    said = capsys.readouterr().err
+    for level in range(3):
+        assert (f"warning: level_{level:02d}: dev WER is " in said) == is_said
+    assert ("hint: see whether texts and recordings belong together" in said) == is_said
 
 
 def test_other_data_under_the_same_run_is_refused(finished, tmp_path):

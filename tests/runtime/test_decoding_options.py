@@ -103,8 +103,9 @@ def test_a_language_model(bundle, clip, tmp_path, capsys):
     assert (model.weight, model.word_bonus) == (DEFAULT_WEIGHT, DEFAULT_WORD_BONUS)
 
 
-def test_without_options_it_is_greedy_and_any_of_them_makes_it_a_beam():
-    assert decoder_of() == decoder_of("--decoder", "greedy") == GreedyDecoder()
+def test_without_options_it_is_the_bundles_default_and_any_of_them_makes_it_a_beam():
+    assert decoder_of() is None
+    assert decoder_of("--decoder", "greedy") == GreedyDecoder()
     assert decoder_of("--decoder", "beam") == BeamDecoder()
     assert decoder_of("--beam", 3) == BeamDecoder(beam=3)
     (hotwords,) = decoder_of("--hotword", "a b:2", "--hotword", "c").scorers

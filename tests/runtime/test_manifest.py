@@ -6,7 +6,6 @@ import os
 import pytest
 
 from runtime.errors import BundleError
-from runtime.files import sha256_file
 from runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, TICKET_ROLE, FileEntry, Geometry, Manifest
 from runtime.recognizer import Recognizer
 from tests.tiny_bundle import CHUNK_FRAMES, LEFT_CONTEXT, TOKENIZER, state_specs, write_tiny_bundle
@@ -81,7 +80,8 @@ def test_a_recogniser_refuses_an_altered_file_that_it_uses(bundle, name, precisi
 
 def test_a_recogniser_hashes_what_it_uses_and_nothing_else(bundle, monkeypatch):
     hashed = []
-    monkeypatch.setattr("runtime.manifest.sha256_file", lambda path: hashed.append(path.name) or sha256_file(path))
+    read = FileEntry.read
+    monkeypatch.setattr(FileEntry, "read", lambda entry, bundle: hashed.append(entry.path) or read(entry, bundle))
     Recognizer(bundle, precision="int8")
     assert sorted(hashed) == ["model.int8.onnx", "tokens.txt"]
     hashed.clear()
@@ -194,6 +194,10 @@ WRONG_FIELDS = {
     "states[0].initial is text": lambda value: value["states"][0].update(initial="0"),
     "states[0].initial is nan": lambda value: value["states"][0].update(initial=float("nan")),
     "states[7].initial is 0.5": lambda value: value["states"][7].update(initial=0.5),
+    "the states have more than 67108864 elements": lambda value: [
+        state.update(shape=[1 << 25, -1]) for state in value["states"][:3]
+    ],
+    "files['model'].bytes is 1099511627776": lambda value: value["files"]["model"].update(bytes=1 << 40),
     "two states have the same name": lambda value: value["states"][1].update(name="cached_key_0"),
     "files has neither of model, model_int8": lambda value: _without_models(value["files"]),
     "files has no 'tokens'": lambda value: value["files"].pop("tokens"),
@@ -222,6 +226,7 @@ def test_a_wrong_field_is_named(bundle, complaint):
         (b"null", "the top level is null"),
         (b'{"\xff": 1}', "not UTF-8"),
         (b"[" * 100_000, "not JSON that can be read"),
+        (b'{"provenance": ' + b"[" * 200 + b"]" * 200 + b"}", "nested deeper than 32 levels"),
         (b'{"schema_version": ' + b"9" * 5000 + b"}", "not JSON that can be read"),
         (b" " * (MAX_MANIFEST_BYTES + 1), "this is no manifest"),
     ],

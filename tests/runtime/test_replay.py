@@ -85,11 +85,11 @@ def test_a_replay_of_a_damaged_file_ends_with_its_error(tmp_path):
     assert sum(map(len, heard)) > 10000
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_replay_whose_thread_fails_ends(clip):
+def test_a_replay_whose_thread_fails_ends_with_its_error(clip):
     with ReplaySource(clip[0], speed=0) as source:
         source.rest(is_urgent=lambda block: 1 / 0)
-        list(source.blocks())
+        with pytest.raises(ZeroDivisionError):
+            list(source.blocks())
     assert not source._thread.is_alive()
 
 

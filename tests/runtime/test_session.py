@@ -108,8 +108,45 @@ def test_a_manifest_that_contradicts_the_model_is_named(bundle, changes, complai
 def test_a_file_that_is_no_model_is_named(bundle, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"not a model")
-    with pytest.raises(BundleError, match="onnxruntime cannot load it"):
+    with pytest.raises(BundleError, match="refused before onnxruntime reads it: not an ONNX file"):
         OrtSession(path, manifest=Manifest.load(bundle))
+
+
+def test_a_model_that_onnxruntime_refuses_is_named(bundle, tmp_path):
+    model = build_model()
+    model.graph.node[0].input[0] = "nowhere"
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(BundleError, match="onnxruntime cannot load it") as caught:
+        OrtSession(tmp_path / "model.onnx", manifest=Manifest.load(bundle))
+    assert str(caught.value).isprintable()
+
+
+def test_a_name_that_is_not_utf_8_is_an_error(bundle):
+    content = build_model().SerializeToString().replace(b"cached_val1_0", b"cached_val\xff_0")
+    with pytest.raises(BundleError, match="onnxruntime cannot load it") as caught:
+        OrtSession(content, manifest=Manifest.load(bundle))
+    assert str(caught.value).isprintable()
+
+
+def test_a_model_that_returns_another_shape_than_it_says_is_named(bundle):
+    """Shapes that a graph leaves open are known when it has run."""
+    model = build_model()
+    softmax = next(node for node in model.graph.node if node.op_type == "LogSoftmax")
+    softmax.output[0] = "all"
+    nodes = [
+        # as many frames as were seen before, and one
+        onnx.helper.make_node("Add", ["processed_lens", "one"], ["count"]),
+        onnx.helper.make_node("Slice", ["all", "zero", "count", "axis1"], ["log_probs"]),
+    ]
+    model.graph.node.extend(nodes)
+    dims = model.graph.output[0].type.tensor_type.shape.dim
+    dims[1].dim_param = "T"
+    session = OrtSession(model.SerializeToString(), manifest=Manifest.load(bundle))
+    window = np.zeros((1, geometry().window_frames, 80), np.float32)
+    with pytest.raises(
+        BundleError, match=r"log-probabilities are float32 \(1, 4, 7\), model.onnx returns float32 \(1, 1,"
+    ):
+        session.step(window, session.initial_state())
 
 
 def test_a_model_that_fails_at_run_time_is_named(bundle, tmp_path):

@@ -63,3 +63,19 @@ def test_a_damaged_file_is_named(tmp_path, content, reason):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BundleError, match=r"tokens\.txt"):
         Tokenizer.load(tmp_path / "tokens.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"<blk> 0\n" + b"x" * 129 + b" 1\n", "is longer than 128 characters"),
+        (b"<blk> 0\n" + b"\x1b" * 10**6, "expected `symbol 1`, found"),
+        (b"x" * ((1 << 23) + 1), "larger than 8388608 bytes"),
+        (b"<blk> 0\n\xff 1\n", "cannot read the symbols"),
+    ],
+)
+def test_symbols_are_bounded_and_messages_short_and_printable(content, complaint):
+    with pytest.raises(BundleError, match=complaint) as caught:
+        Tokenizer.from_bytes(content, source="tokens.txt")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400

@@ -16,7 +16,7 @@ from runtime import Endpointer, EndpointRules, Recognizer
 from runtime.confidence import Calibration, Logistic
 from runtime.endpoint import Endpoint
 from runtime.features import SAMPLE_RATE_HZ, fbank
-from runtime.manifest import Manifest
+from runtime.manifest import FileEntry, Manifest
 from runtime.synthetic import speech_like
 from tests.tiny_bundle import speak, write_tiny_bundle
 
@@ -280,7 +280,26 @@ def test_lines_are_judged_one_by_one(recognizing, calibrated):
     assert {partial["isRejected"] for partial in found["partials"]} == {False, True}
 
 
+def test_a_closed_vocabulary_keeps_other_words_out_of_the_text(recognizing, tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "closed")
+    (bundle / "words.txt").write_text("abc\nde\n")
+    manifest = Manifest.load(bundle)
+    files = manifest.files | {"words": FileEntry.of("words.txt", bundle=bundle)}
+    dataclasses.replace(manifest, files=files, vocabulary="closed").write(bundle)
+    found = recognizing.recognize(bundle, speak("abc ed de"))
+    assert (found["text"], found["isRejected"]) == ("abc de", False)
+    assert [word["text"] for word in found["words"]] == ["abc", "ed", "de"]
+    assert [word["confidence"] > 0 for word in found["words"]] == [True, False, True]
+    assert found["text"] == recognizing.recognize(bundle, speak("abc de"))["text"]
+    alone = recognizing.recognize(bundle, speak("ed"))
+    assert (alone["text"], alone["isRejected"]) == ("", True)
+    (bundle / "words.txt").write_text("abc\nab\n")
+    assert "altered" in recognizing.recognize(bundle, speak("abc"))["error"]["message"]
+
+
 BROKEN = {
+    "vocabulary kind": (lambda m: m.update(vocabulary="half"), "vocabulary is half"),
+    "words": (lambda m: m.update(vocabulary="closed"), "files.words has no usable path"),
     "confidence": (lambda m: m.update(confidence={"word": {"bias": 0, "weight": 1}}), "confidence.utterance"),
     "coefficient": (
         lambda m: m.update(

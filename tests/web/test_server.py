@@ -8,6 +8,8 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,7 @@ def ask(server, path, *, method="GET", headers=None, context=None):
     else:
         connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
     try:
-        connection.putrequest(method, path, skip_host=False)
+        connection.putrequest(method, path, skip_host="Host" in (headers or {}))
         for name, value in (headers or {}).items():
             connection.putheader(name, value)
         connection.endheaders()
@@ -137,6 +139,75 @@ def test_a_file_that_is_known_is_not_sent_again(server):
     assert ask(server, "/", headers={"If-None-Match": headers["ETag"]})[0] == 200
     status, headers, rest = ask(server, "/bundle/model.onnx", method="HEAD")
     assert (status, int(headers["Content-Length"]), rest) == (200, len(body), b"")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:80", "localhost", "LOCALHOST.:8765", "[::1]:8765", "192.168.1.7:8765"])
+def test_the_server_answers_to_its_own_names_and_to_numbers(server, host):
+    assert ask(server, "/", headers={"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example:8765", "evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io"]
+)
+def test_a_name_that_was_rebound_to_this_machine_gets_nothing(server, host):
+    for path in ("/", "/bundle/model.onnx"):
+        status, headers, body = ask(server, path, headers={"Host": host})
+        assert status == 421
+        assert b"<script" not in body
+        assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+
+
+def test_no_host_or_two_get_nothing(server):
+    for lines in (b"", b"Host: localhost\r\nHost: evil.example\r\n"):
+        with socket.create_connection(server.server_address, timeout=10) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\n" + lines + b"\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 421")
+
+
+def test_a_name_can_be_added(resources):
+    with running(PageServer(resources, names=["Box.local"])) as server:
+        assert ask(server, "/", headers={"Host": "box.local:8765"})[0] == 200
+
+
+def test_the_number_of_threads_is_bounded(resources, monkeypatch):
+    monkeypatch.setattr("demo.web.server.MAX_CONNECTIONS", 3)
+    with running(PageServer(resources)) as server:
+        before = threading.active_count()
+        silent = [socket.create_connection(server.server_address, timeout=10) for _ in range(12)]
+        # Those without a thread are closed: nothing more comes from them.
+        assert sum(_is_closed(connection) for connection in silent) == 9
+        assert threading.active_count() <= before + 3
+        for connection in silent:
+            connection.close()
+        # and the threads come back
+        assert _ask_until_served(server) == 200
+
+
+def _is_closed(connection):
+    connection.settimeout(0.3)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def _ask_until_served(server, *, tries=50):
+    for _ in range(tries):
+        try:
+            return ask(server, "/")[0]
+        except (ConnectionError, http.client.HTTPException):
+            time.sleep(0.05)
+    return None
+
+
+def test_what_was_checked_is_what_is_served(tiny, tmp_path):
+    bundle = shutil.copytree(tiny, tmp_path / "bundle")
+    model = (bundle / "model.onnx").read_bytes()
+    with running(PageServer(bundle_resources(bundle))) as server:
+        (bundle / "model.onnx").write_bytes(b"another model")
+        assert ask(server, "/bundle/model.onnx")[2] == model
 
 
 def test_rubbish_harms_nobody(server):

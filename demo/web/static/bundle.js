@@ -6,6 +6,7 @@ import { Recognizer } from "./recognizer.js";
 import { Session } from "./session.js";
 import { Tokenizer } from "./tokens.js";
 
+const MAX_WORDS = 20000;
 const COPY_AGAIN = "Copy the whole bundle again, or export it again.";
 
 /**
@@ -23,6 +24,7 @@ export async function loadBundle(read, { precision = "auto", ort, onProgress = n
   if (!file) throw new UserError(`The bundle ${manifest.name} has no ${chosen} model.`, { hint: "Choose another model." });
   const tokens = await readVerified(read, manifest.tokens, {});
   const tokenizer = Tokenizer.parse(new TextDecoder().decode(tokens.bytes), { vocabSize: manifest.vocabSize });
+  const words = manifest.words && parseWords((await readVerified(read, manifest.words, {})).bytes);
   let start = performance.now();
   const model = await readVerified(read, file, { onProgress });
   const downloadMs = performance.now() - start;
@@ -33,7 +35,7 @@ export async function loadBundle(read, { precision = "auto", ort, onProgress = n
   await session.step(new Float32Array(manifest.windowFrames * NUM_MELS), session.initialState());
   const warmUpMs = performance.now() - start;
   return {
-    recognizer: new Recognizer({ manifest, tokenizer, session }),
+    recognizer: new Recognizer({ manifest, tokenizer, session, words }),
     description: {
       name: manifest.name,
       precision: chosen,
@@ -48,6 +50,15 @@ export async function loadBundle(read, { precision = "auto", ort, onProgress = n
       warmUpMs,
     },
   };
+}
+
+/** Return the Set of the words of `words.txt`, one a line. */
+function parseWords(bytes) {
+  const words = new TextDecoder().decode(bytes).split("\n").filter((word) => word);
+  if (!words.length || words.length > MAX_WORDS || words.some((word) => /[\p{C}\p{Z}]/u.test(word))) {
+    throw new UserError("words.txt is no list of words, one a line.", { hint: COPY_AGAIN });
+  }
+  return new Set(words);
 }
 
 function parseJson(bytes) {

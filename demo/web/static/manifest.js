@@ -43,6 +43,9 @@ export class Manifest {
     /** {word, utterance, minConfidence}, or null where the bundle is not calibrated: then nothing is rejected. */
     this.confidence = value.confidence === undefined ? null : checkConfidence(value.confidence);
     this.tokens = checkFile(value.files?.tokens, "tokens");
+    if (![undefined, "open", "closed"].includes(value.vocabulary)) fail(`vocabulary is ${value.vocabulary}`);
+    /** The file of the words where the vocabulary is closed, else null. */
+    this.words = value.vocabulary === "closed" ? checkFile(value.files.words, "words") : null;
     /** Precision -> its file {path, sha256, bytes}; one at least. */
     this.models = {};
     for (const [precision, role] of Object.entries(MODEL_ROLES)) {

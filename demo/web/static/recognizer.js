@@ -9,11 +9,15 @@ import { Resampler } from "./resampler.js";
 const FRAME_S = ENCODER_FRAME_MS / 1000;
 
 export class Recognizer {
-  /** @param {{manifest: Manifest, tokenizer: Tokenizer, session: Session}} parts of a bundle. */
-  constructor({ manifest, tokenizer, session }) {
+  /**
+   * @param {{manifest: Manifest, tokenizer: Tokenizer, session: Session, words: ?Set<string>}} parts of a bundle; words:
+   *     of a closed vocabulary.
+   */
+  constructor({ manifest, tokenizer, session, words = null }) {
     this.manifest = manifest;
     this.tokenizer = tokenizer;
     this.session = session;
+    this.words = words;
   }
 
   /** Open a Stream for samples of any rate. */
@@ -27,6 +31,7 @@ export class Stream {
   #manifest;
   #tokenizer;
   #session;
+  #lexicon;
   #resampler;
   #sampleRateHz;
   #fbank = new Fbank();
@@ -41,7 +46,8 @@ export class Stream {
   #isFinished = false;
 
   /** @param {Recognizer} recognizer @param {{sampleRateHz: number}} options rate of the samples to come. */
-  constructor({ manifest, tokenizer, session }, { sampleRateHz }) {
+  constructor({ manifest, tokenizer, session, words }, { sampleRateHz }) {
+    this.#lexicon = words;
     this.#manifest = manifest;
     this.#tokenizer = tokenizer;
     this.#session = session;
@@ -103,7 +109,7 @@ export class Stream {
 
   /**
    * Return what the current segment holds so far; its last word may still grow. The text is empty where the result is
-   * rejected, the words are what was heard.
+   * rejected, and leaves out what is no word of a closed vocabulary (confidence 0); the words are what was heard.
    * @returns {{text: string, ids: number[], words: {text: string, startS: number, endS: number, confidence: number}[],
    *     confidence: number, isRejected: boolean}}
    */
@@ -153,13 +159,19 @@ export class Stream {
         text,
         startS: this.#timeS(frames[first]),
         endS: this.#timeS(frames[last] + 1),
-        confidence: calibration ? wordConfidence(calibration, probability) : probability,
+        confidence: this.#isWord(text) ? (calibration ? wordConfidence(calibration, probability) : probability) : 0,
       };
     });
+    const known = words.filter(({ text }) => this.#isWord(text));
     const confidence = this.#confidence(words, end);
-    const isRejected = words.length > 0 && calibration !== null && confidence < calibration.minConfidence;
-    const text = isRejected ? "" : words.map((word) => word.text).join(" ");
+    const isUnsure = calibration !== null && confidence < calibration.minConfidence;
+    const isRejected = words.length > 0 && (isUnsure || !known.length);
+    const text = isRejected ? "" : known.map((word) => word.text).join(" ");
     return { text, ids, words, confidence, isRejected };
+  }
+
+  #isWord(text) {
+    return this.#lexicon === null || this.#lexicon.has(text);
   }
 
   #confidence(words, end) {

@@ -57,7 +57,8 @@ const methods = {
     const kept = results.filter((result) => result.text);
     return {
       text: kept.map((result) => result.text).join(" "),
-      words: kept.flatMap((result) => result.words),
+      // What is no word of a closed vocabulary has confidence 0.
+      words: kept.flatMap((result) => result.words).filter((word) => word.confidence > 0),
       ids: results.flatMap((result) => result.ids),
       numRejected: results.filter((result) => result.isRejected).length,
       audioS: stream.durationS,
