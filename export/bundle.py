@@ -18,6 +18,7 @@ from lottery_train.models.registry import require_backbone
 from runtime import __version__
 from runtime.engine.library import EngineUnavailableError, load
 from runtime.features import ENCODER_FRAME_MS
+from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.files import atomic_directory, explain_os_errors, finish_interrupted, sha256_file, write_atomic, write_json
 from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, TICKET_ROLE, WORDS_ROLE, FileEntry, Manifest
@@ -100,6 +101,7 @@ def export_ticket(
     key = None if sign is None else load_private_key(sign)
     require_backbone(ticket.config, "conformer", purpose="lottery-export")
     out = Path(out)
+    name = name or _printable(out.absolute().name)
     chunk_frames = ticket.chunk_frames if chunk_frames is None else chunk_frames
     with explain_os_errors(out):
         finish_interrupted(out)
@@ -143,7 +145,7 @@ def export_ticket(
         zip_bytes = {role: len(zlib.compress(content)) for role, content in data.items()}
         container = Container(config=model.config, chunk_frames=chunk_frames)
         card = model_card(
-            name=name or out.absolute().name,
+            name=name,
             record=ticket.record,
             provenance=provenance,
             container=container,
@@ -154,7 +156,7 @@ def export_ticket(
         )
         write_atomic(folder / FILES["card"], card)
         manifest = Manifest(
-            name=name or out.absolute().name,
+            name=name,
             created_by=f"lottery-asr {__version__}",
             chunk_frames=chunk_frames,
             left_context=model.config.left_context_frames,
@@ -173,6 +175,11 @@ def export_ticket(
             write_signature(folder, key=key)
     num_nodes = {role: sum(count_ops(graph).values()) for role, graph in graphs.items()}
     return Export(manifest=manifest, parity=parity, zip_bytes=zip_bytes, num_nodes=num_nodes)
+
+
+def _printable(text):
+    """Return what a manifest takes for a name, whatever the directory is called."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)[:MAX_TEXT_CHARACTERS]
 
 
 def _write_models(folder, data):

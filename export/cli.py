@@ -11,6 +11,7 @@ from runtime.features import ENCODER_FRAME_MS
 from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.options import create_parser
 from runtime.signature import make_keys
+from runtime.streams import quiet_libraries
 from runtime.table import Table
 
 _PRECISIONS = {"both": ("fp32", "int8"), "fp32": ("fp32",), "int8": ("int8",)}
@@ -59,7 +60,9 @@ def _main(argv):
     arguments = _parse(argv)
     for module in ("torch", "onnx", "onnxscript", "torch_pruning"):
         require_extra(module, extra="export")
-    from export.bundle import export_ticket
+    with quiet_libraries():
+        # onnxruntime complains on stderr where there is no home directory.
+        from export.bundle import export_ticket
     from export.vocabulary import choose_words
     from lottery_train.outcome import failure_note
     from lottery_train.ticket import load_ticket

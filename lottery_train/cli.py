@@ -16,6 +16,7 @@ from lottery_train.run_directory import clear_run
 from lottery_train.tokenization import vocabulary_size
 from runtime.command import run_command
 from runtime.errors import require_extra
+from runtime.events import unicode_name
 from runtime.files import explain_os_errors
 
 # Imported late by what uses them, so that a missing one would end a run after its training.
@@ -108,12 +109,22 @@ def _is_first():
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def _require_unicode(out):
+    """Refuse a directory whose name is not UTF-8: TensorBoard writes to no such path."""
+    name = str(out.absolute())
+    if unicode_name(name) != name:
+        raise ConfigError(
+            f"{out}: its name is not UTF-8, and TensorBoard writes to no other", hint="choose another --out"
+        )
+
+
 @contextlib.contextmanager
 def _prepared_out(arguments, config):
     """Keep --out for this run; the corpus is found first: a wrong name must not cost an old run."""
     if not _is_first():  # the other processes of torchrun wait for this one to join
         yield
         return
+    _require_unicode(arguments.out)
     if arguments.resume:
         has_point = config.search.rewind in ("init", "step") and not config.search.is_one_training
         notes = check_processes(

@@ -1,5 +1,6 @@
 """What a live session shows: a partial line that updates in place on stderr, final lines on stdout."""
 
+import os
 import shutil
 import unicodedata
 
@@ -14,6 +15,9 @@ _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 NOT_UNDERSTOOD = "(not understood)"
 _METER = " ▁▂▃▄▅▆▇█"
 _METER_FLOOR_DB = -60.0
+_ELLIPSIS, _RESTING = "…", "·"
+# For terminals whose encoding has no blocks.
+_PLAIN = str.maketrans(f"{_METER}{_ELLIPSIS}{_RESTING}", " .:-=+*#@~_")
 
 
 class Console:
@@ -28,6 +32,7 @@ class Console:
     def __init__(self, *, out, status, has_timestamps=False):
         self._out, self._status, self._has_timestamps = out, status, has_timestamps
         self._is_live = status.isatty()
+        self._is_plain = not _can_spell(_METER, encoding=status.encoding)
         self._shown = ""
         self._level_db = _METER_FLOOR_DB
         self._lost = []
@@ -98,14 +103,16 @@ class Console:
             return
         steps = len(_METER) - 1
         meter = _METER[round(steps * min(1.0, 1 - self._level_db / _METER_FLOOR_DB))]
-        room = shutil.get_terminal_size().columns - 1
+        room = shutil.get_terminal_size(fallback=self._status_size()).columns - 1
         warnings = ", ".join(self._behind + self._lost)
-        mark = "·" if self._is_resting else meter
+        mark = _RESTING if self._is_resting else meter
         head = f"{mark} [{warnings}] " if warnings else f"{mark} "
         text = partial.text
         if _width(head + text) > room:
-            head += "…"
+            head += _ELLIPSIS
             text = _last_columns(text, columns=room - _width(head))
+        if self._is_plain:
+            head = head.translate(_PLAIN)
         line = head + (f"{_DIM}{text}{_NOT_DIM}" if partial.is_rejected else text)
         if line != self._shown:
             # One write, erasing only behind the new text: the line never flickers.
@@ -128,6 +135,13 @@ class Console:
             text = "\n".join(map(word_line, result.words)) if self._has_timestamps else result.text
             print(text, file=self._out, flush=True)
 
+    def _status_size(self):
+        """Return the size of the terminal that shows the line: stdout need not be one."""
+        try:
+            return os.get_terminal_size(self._status.fileno())
+        except OSError:
+            return 80, 24
+
     def _clear(self):
         if self._shown:
             self._status.write(f"\r{_ERASE_TO_END}")
@@ -138,6 +152,15 @@ class Console:
 def word_line(word):
     """Return a Word as start_s, end_s, confidence and text, tabs between, as `lottery-transcribe --timestamps` does."""
     return f"{word.start_s:.2f}\t{word.end_s:.2f}\t{word.confidence:.3f}\t{word.text}"
+
+
+def _can_spell(text, *, encoding):
+    """Whether a stream of an encoding (None: any) can hold a text."""
+    try:
+        text.encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _width(text):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from runtime.command import run_command
 from runtime.errors import LotteryError
+from runtime.streams import quiet_libraries
 
 MAX_AUDIO_S = 60.0
 # Fewer, and a percentile of their times says nothing.
@@ -218,7 +219,8 @@ def _footprint(job):
 
         library.load()
     else:
-        import onnxruntime  # noqa: F401
+        with quiet_libraries():
+            import onnxruntime  # noqa: F401
 
     from runtime.latency import peak_rss_bytes, time_clip
 

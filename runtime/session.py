@@ -18,6 +18,7 @@ from runtime.errors import BundleError, LotteryError
 from runtime.foreign import short
 from runtime.manifest import MANIFEST_NAME, MODEL_ROLES, TICKET_ROLE, Geometry
 from runtime.operators import check_model
+from runtime.streams import quiet_libraries
 
 PRECISIONS = ("auto", "fp32", "int8")
 BACKENDS = ("auto", "engine", "onnxruntime")
@@ -78,7 +79,9 @@ class OrtSession:
         content = model if is_content else read_model(self._path)
         form = check_model(content, source=self._path, allow_any_operators=allow_any_operators)
         try:
-            import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
+            # It complains on stderr where there is no home directory.
+            with quiet_libraries():
+                import onnxruntime  # costs 0.1 s and 50 MB: only who runs a model pays
         except ImportError as error:
             raise LotteryError(f"onnxruntime cannot be imported: {short(error)}", hint=_GET_ONNXRUNTIME) from error
 

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import ctypes
+import errno
 import io
 import os
 import sys
@@ -40,7 +41,11 @@ class Messages:
     def write(self, text):
         """Write text, or drop it; return its length."""
         with self._dropping():
-            self._stream.write(text)
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError as error:
+                # One that is not Python's own need not escape what it cannot spell.
+                self._stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
         return len(text)
 
     def flush(self):
@@ -59,14 +64,27 @@ class Messages:
             settle(self._stream)
 
 
+class _Closed(io.RawIOBase):
+    """What stdout writes to where the caller closed it, whatever becomes of its descriptor."""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
 def settle(stream):
     """Flush a stream; where that fails, point it at nothing: Python's flush at exit would fail, too."""
     try:
         stream.flush()
     except OSError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
+        # A closed one has no descriptor.
+        with contextlib.suppress(OSError):
+            number = stream.fileno()
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, number)
+            os.close(null)
 
 
 @contextlib.contextmanager
@@ -84,13 +102,17 @@ def standard_streams(*, hides_libraries=True):
     before = sys.stdout, sys.stderr
     is_replaced = before != (sys.__stdout__, sys.__stderr__)
     with contextlib.ExitStack() as stack:
-        if sys.stdin is None:
-            _open_null(os.O_RDONLY)
-        if sys.stdout is sys.__stdout__:
-            # Opened for reading where it was closed, so that writing fails.
-            sys.stdout = stack.enter_context(_own(sys.stdout, null_flags=os.O_RDONLY, errors=_SPELL))
-        if sys.stderr is sys.__stderr__:
-            sys.stderr = stack.enter_context(_own(sys.stderr, null_flags=os.O_WRONLY, errors="backslashreplace"))
+        # In the order of their numbers: each gets the lowest that is free.
+        is_closed = [stream is None for stream in (sys.stdin, sys.stdout, sys.stderr)]
+        nulls = [_open_null() for _ in filter(None, is_closed)]
+        if is_closed[1]:
+            sys.stdout = stack.enter_context(_text_stream(io.BufferedWriter(_Closed())))
+        elif sys.stdout is sys.__stdout__:
+            sys.stdout = stack.enter_context(_own(sys.stdout, errors=_SPELL))
+        if is_closed[2]:
+            sys.stderr = stack.enter_context(_text_stream(os.fdopen(nulls[-1], "wb")))
+        elif sys.stderr is sys.__stderr__:
+            sys.stderr = stack.enter_context(_own(sys.stderr, errors="backslashreplace"))
         sys.stderr = Messages(sys.stderr)
         if hides_libraries and not is_replaced:
             stack.enter_context(_quiet.allowed())
@@ -100,28 +122,33 @@ def standard_streams(*, hides_libraries=True):
             sys.stdout, sys.stderr = before
 
 
-@contextlib.contextmanager
-def _own(stream, *, null_flags, errors):
-    """Yield a text stream like `stream` (None: closed) that writes to a descriptor of its own."""
-    is_raw = stream is not None and stream.write_through
-    handle = _open_null(null_flags) if stream is None else os.dup(stream.fileno())
-    own = io.TextIOWrapper(
-        os.fdopen(handle, "wb", 0 if is_raw else -1),
-        encoding="utf-8" if stream is None else stream.encoding,
-        errors=errors if stream is None or stream.errors in ("strict", "surrogateescape") else stream.errors,
-        line_buffering=stream is not None and stream.line_buffering,
+def _own(stream, *, errors):
+    """Return a context manager of a text stream like `stream` that writes to a descriptor of its own."""
+    is_raw = stream.write_through
+    return _text_stream(
+        os.fdopen(os.dup(stream.fileno()), "wb", 0 if is_raw else -1),
+        encoding=stream.encoding,
+        errors=errors if stream.errors in ("strict", "surrogateescape") else stream.errors,
+        line_buffering=stream.line_buffering,
         write_through=is_raw,
     )
+
+
+@contextlib.contextmanager
+def _text_stream(binary, *, encoding="utf-8", errors="backslashreplace", **options):
+    """Yield a text stream; what it holds at the end is written, if that is possible."""
+    stream = io.TextIOWrapper(binary, encoding=encoding, errors=errors, **options)
     try:
-        yield own
+        yield stream
     finally:
-        settle(own)
-        own.close()
+        settle(stream)
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
-def _open_null(flags):
+def _open_null():
     """Open what holds nothing; the number is the lowest that is free: that of the closed stream."""
-    handle = os.open(os.devnull, flags)
+    handle = os.open(os.devnull, os.O_RDWR)
     os.set_inheritable(handle, True)
     return handle
 

@@ -1,6 +1,7 @@
 """Synthetic corpora: a script of utterances becomes recordings in rooms, and manifests."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def _record(line, *, folder, speech, speech_rate_hz, rng):
     """Put one synthesised utterance into its room, write it, and return it as an Utterance."""
     samples = place_in_room(soxr.resample(speech, speech_rate_hz, SAMPLE_RATE_HZ), rng=rng)
     path = folder / "audio" / line.split / f"{line.number:05d}.flac"
-    soundfile.write(path, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+    soundfile.write(os.fsencode(path), samples, SAMPLE_RATE_HZ, subtype="PCM_16")
     return Utterance(
         audio_path=path,
         duration_s=round(len(samples) / SAMPLE_RATE_HZ, 6),

@@ -55,7 +55,9 @@ def test_one_file_measures_the_bundle_inside(bundle, bare_python, tmp_path):
     archive.write_bytes(bench_pyz.pack(bundles=[bundle], engines=[os.uname().machine]))
     done = run(bare_python, archive, "--repeats", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "wrote device.json\n"
+    # The machine that tests may be busy.
+    told = [text for text in done.stderr.splitlines() if not text.startswith("warning: the machine was busy")]
+    assert told == ["wrote device.json"]
     report = read_report(tmp_path / "device.json")
     assert [(row["backend"], row["precision"]) for row in report["rows"]] == [
         ("onnxruntime", "fp32"),

@@ -1,13 +1,14 @@
 """From a ticket to a bundle that the runtime loads: contents, zeros called zeros, equal bytes, nothing half-written."""
 
 import json
+import os
 import zlib
 
 import numpy as np
 import pytest
 import torch
 
-from export.bundle import export_ticket
+from export.bundle import _printable, export_ticket
 from export.card import ENGINE_NOTE, ZEROS_NOTE
 from export.errors import ExportError
 from lottery_train.models import count_weights
@@ -15,6 +16,7 @@ from runtime.engine import library
 from runtime.engine.session import EngineSession
 from runtime.errors import BundleError, LotteryError
 from runtime.features import PADDING_VALUE, fbank, num_chunks, padded_frames
+from runtime.fields import MAX_TEXT_CHARACTERS
 from runtime.files import read_json, sha256_file
 from runtime.manifest import Manifest
 from runtime.recognizer import Recognizer
@@ -270,3 +272,8 @@ def test_what_stands_at_out_is_safe(ticket, tmp_path):
         export_ticket(ticket, ticket.folder, can_overwrite=True, **SILENT)
     assert (folder / "thesis.txt").read_text() == "years of work"
     assert json.loads((ticket.folder / "ticket.json").read_text())["level"] == 3
+
+
+def test_a_bundle_may_lie_in_a_directory_of_any_name():
+    name = _printable(os.fsdecode(b"caf\xe9\n") + "x" * 300)
+    assert (name.isprintable(), name[:6], len(name)) == (True, "caf\ufffd\ufffdx", MAX_TEXT_CHARACTERS)

@@ -237,3 +237,9 @@ def test_the_vocabulary_of_a_forecast_is_named(tmp_path, capsys):
     # A token is a row and a bias of the last layer.
     assert sizes[0] - sizes[1] == (300 - 28) * (width + 1)
     assert sizes[1] - sizes[2] == (28 - 3) * (width + 1)
+
+
+def test_a_name_that_tensorboard_does_not_take_is_refused_before_training(tmp_path, capsys, started):
+    assert main(["--out", str(tmp_path / os.fsdecode(b"run\xff"))]) == 2
+    assert "its name is not UTF-8" in capsys.readouterr().err
+    assert (started, os.listdir(tmp_path)) == ([], [])

@@ -39,7 +39,7 @@ def final(text):
 @pytest.fixture
 def columns(monkeypatch):
     def resize(count):
-        monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((count, 24)))
+        monkeypatch.setattr("shutil.get_terminal_size", lambda fallback: os.terminal_size((count, 24)))
 
     resize(80)
     return resize
@@ -212,3 +212,19 @@ def test_the_end_tells_what_went_wrong_and_nothing_else(fields, notes):
     status = io.StringIO()
     Console(out=io.StringIO(), status=status).end(summary(**fields))
     assert status.getvalue().splitlines() == notes
+
+
+def test_a_terminal_without_blocks_gets_a_meter_of_the_same_width(columns):
+    class Ascii(Terminal):
+        encoding = "ascii"
+
+    rows = []
+    for terminal in (Terminal(), Ascii()):
+        console = Console(out=io.StringIO(), status=terminal)
+        console.level(np.full(480, 0.1, np.float32))
+        columns(12)
+        console.partial(partial("a long line of words"))
+        rows.append(terminal.row)
+    assert rows[1].isascii()
+    assert rows[1].endswith("~of words")
+    assert len(rows[0]) == len(rows[1]) == 11

@@ -158,7 +158,7 @@ def result(text, *, is_rejected):
 
 
 def test_the_display_is_dim_until_the_line_is_sure_enough(monkeypatch):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((24, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda fallback: os.terminal_size((24, 24)))
     out, status = io.StringIO(), Terminal()
     console = Console(out=out, status=status)
     console.partial(Partial(words=words("one"), is_rejected=True))

@@ -128,6 +128,6 @@ def test_streams_that_a_program_put_in_place_stay_its_own(capsys):
     with streams.standard_streams():
         assert sys.stdout is stdout
         print("result")
-        print("message", file=sys.stderr)
+        print("message\udcff", file=sys.stderr)
     assert (sys.stdout, sys.stderr) == (stdout, stderr)
-    assert capsys.readouterr() == ("result\n", "message\n")
+    assert capsys.readouterr() == ("result\n", "message\\udcff\n")
