@@ -115,9 +115,9 @@ def _trust(summary, details):
     rows += [(f"{name}: rejected or silent", f"{share:.1%}") for name, share in details["rejected"].items()]
     rows.append(("words that are no words of its training", f"{summary['non_word_rate']:.2%}"))
     rows += [
-        (f"{name}, {kind}: WER", f"{wer:.1%}")
+        (f"{name}, {kind}: WER of what is heard; kept", f"{found['wer']:.1%}; {found['kept']:.0%}")
         for name, kinds in details.get("synthesisers", {}).items()
-        for kind, wer in kinds.items()
+        for kind, found in kinds.items()
     ]
     table = Table(header=("test clips", "share"), rows=tuple(rows)).markdown()
     return (

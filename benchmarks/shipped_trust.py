@@ -100,7 +100,7 @@ def known_words(data_dir):
 
 
 def measure_synthesisers(recognizer, folder):
-    """Return synthesiser -> kind -> (references, answers) of the corpora that benchmarks.synthesisers makes for tests.
+    """Return synthesiser -> kind -> (references, Heards) of the corpora that benchmarks.synthesisers makes for tests.
 
     Args:
         folder: holds NAME/test.jsonl, whose lines say their `kind`.
@@ -113,7 +113,7 @@ def measure_synthesisers(recognizer, folder):
         by_kind = found.setdefault(path.parent.name, defaultdict(lambda: ([], [])))
         for kind, utterance, each in zip(kinds, utterances, heard, strict=True):
             by_kind[kind][0].append(utterance.text)
-            by_kind[kind][1].append(each.answer)
+            by_kind[kind][1].append(each)
     return found
 
 
@@ -169,12 +169,23 @@ def measure_trust(recognizer, sets, *, data_dir, synthesisers=None):
     if synthesisers is not None:
         found = measure_synthesisers(recognizer, synthesisers)
         details["synthesisers"] = {
-            name: {kind: score_texts(*pair).wer for kind, pair in kinds.items()} for name, kinds in found.items()
+            name: {kind: _voice_figures(*pair) for kind, pair in kinds.items()} for name, kinds in found.items()
         }
         letters = [kinds["letters"] for kinds in found.values()]
-        pooled = score_texts(*([text for pair in letters for text in pair[side]] for side in (0, 1)))
-        summary["unseen_synthesiser_letters_wer"] = pooled.wer
+        texts, heard = ([each for pair in letters for each in pair[side]] for side in (0, 1))
+        # What is heard, rejected or not: how well letters of such voices are told apart. What is kept stands beside it.
+        summary["unseen_synthesiser_letters_wer"] = _voice_figures(texts, heard)["wer"]
     return summary, details
+
+
+def _voice_figures(texts, heard):
+    """Return WER of what was heard, share of the clips that were kept, and WER of those (None where none was)."""
+    kept = _kept_pairs(texts, heard)
+    return {
+        "wer": score_texts(texts, [each.text for each in heard]).wer,
+        "kept": kept_share(heard),
+        "wer_of_kept": score_texts(*kept).wer if kept[0] else None,
+    }
 
 
 def _kept_pairs(texts, heard):

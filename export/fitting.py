@@ -6,8 +6,9 @@ import numpy as np
 
 from runtime.confidence import MAX_COEFFICIENT, Logistic
 
-# Share of the utterances that the recogniser is for which a threshold has to keep.
+# Shares that a threshold should keep of the utterances that the recogniser is for, and reject of the others.
 MIN_KEPT = 0.985
+MIN_REJECTED = 0.985
 _NUM_STEPS = 100
 # Keeps the fit finite where a line separates the classes, or where x takes one value only.
 _RIDGE = 1e-4
@@ -88,17 +89,18 @@ def rejected_share(sets, threshold):
     return sum(shares) / len(shares) if shares else 1.0
 
 
-def choose_threshold(kept, rejected, *, min_kept=MIN_KEPT):
+def choose_threshold(kept, rejected, *, min_kept=MIN_KEPT, min_rejected=MIN_REJECTED):
     """Choose the confidence below which an utterance is rejected.
 
-    Of the thresholds that keep `min_kept` of the utterances with words, the one that loses and lets through least:
-    the share that is not kept and the share that is not rejected, added up. Where thresholds between two confidences
-    do equally well, their middle on the scale of the logit.
+    The middle, on the scale of the logit, of the thresholds that keep `min_kept` of the utterances with words and
+    reject `min_rejected` of the others. Where there is none, or where nothing needs to be rejected for that: of the
+    thresholds that keep as many, the one with the least sum of the share it loses and the share it lets through, again
+    the middle of those that do equally well.
 
     Args:
         kept, rejected: confidences of utterances that the recogniser is for, and of others; see kept_share. Of the
             first, those without words are left out: no threshold can keep them.
-        min_kept: share, 0 to 1.
+        min_kept, min_rejected: shares, 0 to 1.
     Returns:
         float, 0 to 1; 0 where nothing should be rejected.
     """
@@ -106,14 +108,15 @@ def choose_threshold(kept, rejected, *, min_kept=MIN_KEPT):
     values = sorted({value for sets in (worded, rejected) for each in sets for value in each if value is not None})
     # Every threshold above one value and up to the next does the same.
     steps = [(0.0, 0.0), *zip([0.0, *values], values, strict=False)]
-    gains = [
-        (kept_share(worded, high) + rejected_share(rejected, high), low > 0, _logit(high) - _logit(low), low, high)
-        for low, high in steps
-        if kept_share(worded, high) >= min_kept
-    ]
-    best = max(gain for gain, *_ in gains)
-    # Shares are sums of floats: equal ones differ in the last bits.
-    *_, low, high = max(rest for gain, *rest in gains if gain >= best - 1e-9)
+    steps = [(low, high) for low, high in steps if kept_share(worded, high) >= min_kept]
+    enough = [(low, high) for low, high in steps if rejected_share(rejected, high) >= min_rejected]
+    if enough and enough[0][0] > 0:
+        low, high = enough[0][0], enough[-1][1]
+    else:
+        gains = [kept_share(worded, high) + rejected_share(rejected, high) for _, high in steps]
+        # Shares are sums of floats: equal ones differ in the last bits.
+        best = [step for step, gain in zip(steps, gains, strict=True) if gain >= max(gains) - 1e-9]
+        low, high = max(best, key=lambda step: (step[0] > 0, _logit(step[1]) - _logit(step[0])))
     return 0.0 if low == 0 else _sigmoid(0.5 * (_logit(low) + _logit(high)))
 
 

@@ -140,8 +140,10 @@ class LexiconSearch:
     def __init__(self, lexicon):
         self._lexicon = lexicon
         self._last, self._num_frames = None, 0
-        # Words that are decided, and the one that may still grow: lists of (symbol, frame, log-probability).
-        self._decided, self._open = [], []
+        # Words that are decided: their symbols, frames, log-probabilities; those that the last call of best() told of.
+        self._ids, self._frames, self._logprobs, self._num_told = [], [], [], 0
+        # The word that may still grow: (symbol, frame, log-probability) of each symbol.
+        self._open = []
         # What a search of the open word would read.
         self._rows, self._row_frames, self._num_silent = [], [], 0
         self._final = None
@@ -150,7 +152,7 @@ class LexiconSearch:
     @property
     def has_symbols(self):
         """Whether best() holds any symbol."""
-        return bool(self._decided) or self._lexicon.has(self._open_word)
+        return bool(self._ids) or self._lexicon.has(self._open_word)
 
     def accept(self, logprobs_TV):
         """See Search."""
@@ -173,16 +175,21 @@ class LexiconSearch:
 
     def best(self, *, is_final=False):
         """See Search; a word that is none of the list is not shown while it may still grow."""
-        entries = self._decided
-        word = self._open_word
+        last, word = [], self._open_word
         if self._lexicon.has(word):
-            entries = entries + self._open
+            last = self._open
         elif is_final and word:
             if self._final is None:
                 self._final = self._reading()
-            entries = entries + self._final
-        ids, frames, logprobs = zip(*entries, strict=True) if entries else ((), (), ())
-        return Symbols(ids=ids, frames=frames, logprobs=logprobs)
+            last = self._final
+        ids, frames, logprobs = zip(*last, strict=True) if last else ((), (), ())
+        num_same, self._num_told = self._num_told, len(self._ids)
+        return Symbols(
+            ids=(*self._ids, *ids),
+            frames=(*self._frames, *frames),
+            logprobs=(*self._logprobs, *logprobs),
+            num_same=num_same,
+        )
 
     def boundary(self, count):
         """See Search: anywhere."""
@@ -191,12 +198,12 @@ class LexiconSearch:
     def commit(self, count=None):
         """See Search."""
         if count is None:
-            self._decided, self._open = [], []
+            count, self._open = len(self._ids), []
             self._forget_rows()
-        else:
-            num_open = max(0, count - len(self._decided))
-            del self._decided[:count], self._open[:num_open]
-        self._final = None
+        del self._open[: max(0, count - len(self._ids))]
+        for recorded in (self._ids, self._frames, self._logprobs):
+            del recorded[:count]
+        self._final, self._num_told = None, 0
 
     @property
     def _open_word(self):
@@ -209,18 +216,24 @@ class LexiconSearch:
             # A mark of its own; the next one takes its place.
             self._open = []
         elif self._lexicon.has(word):
-            self._decided += self._open
+            self._decide(self._open)
             self._drop_spoken()
         else:
-            self._decided += self._reading()
+            self._decide(self._reading())
             self._forget_rows()
         self._open = []
+
+    def _decide(self, entries):
+        for recorded, values in zip(
+            (self._ids, self._frames, self._logprobs), zip(*entries, strict=True), strict=False
+        ):
+            recorded.extend(values)
 
     def _reading(self):
         """Return the entries of the listed words in the rows."""
         if not self._rows:
             return []
-        found = self._lexicon.read(self._rows, self._row_frames, is_first=not self._decided)
+        found = self._lexicon.read(self._rows, self._row_frames, is_first=not self._ids)
         return list(zip(found.ids, found.frames, found.logprobs, strict=True))
 
     def _keep(self, row_V, *, is_silent):

@@ -161,7 +161,7 @@ class Stream:
         self._num_steps = 0
         self._search = GreedySearch(blank=self._geometry.blank) if search is None else search
         self._make_result = ResultMaker(tokenizer, calibration=calibration, min_confidence=min_confidence)
-        self._entropy = FrameEntropy()
+        self._entropy = FrameEntropy(blank=self._geometry.blank)
         # So many symbols are those that the last result was made of.
         self._num_same = 0
         self._segment_start = 0
@@ -305,7 +305,7 @@ class Stream:
         """Spell the first `count` symbols and judge them by the frames before `end`; None is the newest."""
         end = self._num_decoded_frames if end is None else end
         num_same, self._num_same = self._num_same, len(symbols.ids)
-        nats = self._entropy.nats(symbols, count=count, end=end, num_same=num_same)
+        nats = self._entropy.nats_per_frame(symbols, count=count, end=end, num_same=num_same)
         return self._make_result(
             symbols, count=count, nats=nats, time_s=self._time_s, is_final=is_final, num_same=num_same
         )

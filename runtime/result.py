@@ -68,7 +68,7 @@ class ResultMaker:
         """Return the Result of the first `count` of Symbols.
 
         Args:
-            nats: what FrameEntropy says of their frames.
+            nats: per spoken frame, as FrameEntropy says.
             time_s: function from a frame to seconds since the start of the stream.
             is_final: as for Result.
             num_same: so many symbols at the start are those of the last call.
@@ -120,4 +120,4 @@ class ResultMaker:
             return 0.0
         if self._calibration is None:
             return total / num_words
-        return self._calibration.utterance_confidence(nats / num_words)
+        return self._calibration.utterance_confidence(nats)

@@ -96,9 +96,14 @@ def test_trust_stands_with_the_error_rates():
         "rejected": {"de": 0.99},
         "wer_of_answers": dict.fromkeys(packs, 0.07),
         "wer_of_kept": dict.fromkeys(packs, 0.04),
-        "synthesisers": {"pico": {"letters": 0.16}},
+        "synthesisers": {"pico": {"letters": {"wer": 0.16, "kept": 0.94, "wer_of_kept": 0.15}}},
     }
     card = complete_card(CARD, scores=scores, rtf=0.0, processor="", trust=({"non_word_rate": 0.001}, details))
-    for line in ("-30 dB 6.0%", "| an4: kept | 97.0% |", "| de: rejected or silent | 99.0% |", "letters: WER | 16.0%"):
+    for line in (
+        "-30 dB 6.0%",
+        "| an4: kept | 97.0% |",
+        "| de: rejected or silent | 99.0% |",
+        "| pico, letters: WER of what is heard; kept | 16.0%; 94% |",
+    ):
         assert line in card
     assert "not recognised: an4 7.0%, fsdd 7.0%" in card

@@ -91,21 +91,37 @@ def test_the_threshold_is_the_middle_where_both_kinds_lie_apart():
     assert kept_share(kept, threshold) == rejected_share(rejected, threshold) == 1
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_no_threshold_that_keeps_enough_does_better(seed):
+def shares_by_threshold(kept, rejected):
+    """Return threshold -> (kept, rejected), by the definitions, on a fine grid."""
+    shares = {}
+    for value in np.linspace(0, 1, 2001):
+        by_set = [np.mean(np.array(values) >= value) for values in kept]
+        lost = np.mean([np.mean(np.array(values, float) >= value) for values in rejected])
+        shares[value] = (min(np.mean(by_set), np.mean(np.concatenate(kept) >= value)), 1 - lost)
+    return shares
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_threshold_that_keeps_enough_does_better_where_the_kinds_overlap(seed):
     rng = np.random.default_rng(seed)
     kept = [rng.beta(6, 2, size).tolist() for size in (300, 40)]
     rejected = [rng.beta(2, 3, 200).tolist(), [0.05, None]]
     threshold = choose_threshold(kept, rejected)
-    shares = {}
-    for value in [0.0, threshold, *np.linspace(0, 1, 2001)]:
-        by_set = [np.mean(np.array(values) >= value) for values in kept]
-        good = min(np.mean(by_set), np.mean(np.concatenate(kept) >= value))
-        bad = np.mean([np.mean(np.array(values, float) >= value) for values in rejected])
-        shares[value] = (good, good - bad)
-    assert shares[threshold][0] >= 0.985
-    assert shares[threshold][1] == pytest.approx(max(gain for good, gain in shares.values() if good >= 0.985))
+    good, bad = kept_share(kept, threshold), rejected_share(rejected, threshold)
+    assert good >= 0.985 > bad
+    assert good + bad >= max(sum(each) for each in shares_by_threshold(kept, rejected).values() if each[0] >= 0.985)
     assert threshold > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_where_both_shares_can_be_had_it_is_the_middle_of_the_thresholds_that_have_them(seed):
+    rng = np.random.default_rng(seed)
+    kept = [rng.beta(30, 3, size).tolist() for size in (300, 60)]
+    rejected = [rng.beta(2, 12, 200).tolist(), [0.05, 0.3, None]]
+    threshold = choose_threshold(kept, rejected)
+    enough = [value for value, (good, bad) in shares_by_threshold(kept, rejected).items() if min(good, bad) >= 0.985]
+    # The grid's step, on the scale of the logit where it is coarsest.
+    assert logit(threshold) == pytest.approx(0.5 * (logit(min(enough)) + logit(max(enough))), abs=0.01)
 
 
 def test_nothing_is_rejected_where_the_others_sound_clearer():

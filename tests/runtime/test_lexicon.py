@@ -52,6 +52,11 @@ def text(found, *, tokenizer=PIECES, is_final=True):
     return tokenizer.decode(found.best(is_final=is_final).ids)
 
 
+def reading(found):
+    """Return the final Symbols, whatever was told before."""
+    return dataclasses.replace(found.best(is_final=True), num_same=0)
+
+
 def ids(*symbols):
     return [PIECES.symbols.index(symbol) for symbol in symbols]
 
@@ -64,7 +69,7 @@ def test_no_word_is_outside_and_cuts_do_not_matter(seed):
     rng = np.random.default_rng(seed)
     for cuts in (range(1, 60), sorted(rng.integers(0, 60, 5))):
         cut = search(decoder, rows, cuts=cuts)
-        assert cut.best(is_final=True) == whole.best(is_final=True)
+        assert reading(cut) == reading(whole)
         assert cut.num_trailing_blanks == whole.num_trailing_blanks
     frames = whole.best(is_final=True).frames
     assert list(frames) == sorted(frames)
@@ -92,8 +97,8 @@ def is_followed(symbols, place):
 def test_a_single_other_word_is_read_as_a_grammar_reads_it(seed):
     rows = logprobs(ids("▁a", "c", "a"), sure=0.6, seed=seed)
     assert text(search(GreedyDecoder(), rows)) == "aca"
-    expected = search(BeamDecoder(scorers=(Grammar(WORDS),)), rows).best(is_final=True)
-    found = search(LexiconDecoder(WORDS), rows).best(is_final=True)
+    expected = reading(search(BeamDecoder(scorers=(Grammar(WORDS),)), rows))
+    found = reading(search(LexiconDecoder(WORDS), rows))
     assert found == expected
     assert found.ids
 
@@ -149,6 +154,20 @@ def test_a_committed_segment_is_forgotten_and_the_rest_goes_on():
     assert not found.has_symbols
     found.accept(logprobs(ids("▁b"), sure=0.95))
     assert text(found) == "b"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_stays_is_told_as_the_same(seed):
+    rows, found = drawn(seed), LexiconDecoder(WORDS).prepare(PIECES, blank=0)()
+    before = found.best()
+    for part in np.split(rows, range(3, 60, 3)):
+        found.accept(part)
+        now = found.best()
+        assert now.ids[: now.num_same] == before.ids[: now.num_same]
+        assert now.frames[: now.num_same] == before.frames[: now.num_same]
+        assert now.num_same <= len(before.ids)
+        before = now
+    assert before.num_same > 0 or len(PIECES.words(before.ids)) < 2
 
 
 def test_a_long_silence_and_a_long_noise_keep_memory_bounded():

@@ -30,10 +30,10 @@ PAUSE = np.zeros(round(1.6 * 16000), np.float32)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """A calibrated tiny bundle; the confidence of clear tones is above 0.2, of unclear ones below 0.05."""
+    """A calibrated tiny bundle; the confidence of clear tones is above 0.55, of unclear ones below 0.45."""
     folder = write_tiny_bundle(tmp_path_factory.mktemp("rejection") / "bundle")
     calibration = Calibration(
-        word=Logistic(bias=0.3, weight=0.9), utterance=Logistic(bias=1.2, weight=-2.0), min_confidence=0.12
+        word=Logistic(bias=0.3, weight=0.9), utterance=Logistic(bias=-1.8, weight=-2.0), min_confidence=0.5
     )
     dataclasses.replace(Manifest.load(folder), confidence=calibration).write(folder)
     return folder
@@ -62,7 +62,7 @@ def test_rejected_text_is_an_empty_line_and_a_note(bundle, unclear, capsys):
     assert run(bundle, unclear) == 0
     out, err = capsys.readouterr()
     assert out == "\n"
-    assert err.startswith(f"note: {unclear}: 1 not understood, the first at 0.08 s with confidence 0.0")
+    assert err.startswith(f"note: {unclear}: 1 not understood, the first at 0.08 s with confidence 0.3")
     assert "--min-confidence 0 " in err
     assert run(bundle, unclear, unclear, "--timestamps") == 0
     assert capsys.readouterr().out == ""
@@ -101,7 +101,7 @@ def test_json_tells_both(bundle, mixed, unclear, capsys):
     ]
     assert len(first["words"]) > 3
     low, high = (each["confidence"] for each in first["utterances"][1:])
-    assert low < 0.12 < high
+    assert low < 0.45 < 0.55 < high
     assert (second["text"], second["is_rejected"]) == ("", True)
     assert second["words"]
     assert second["confidence"] == second["utterances"][0]["confidence"]
@@ -133,7 +133,7 @@ def test_events_carry_confidence_and_no_text_to_act_upon(bundle, mixed, capsys):
         ("bad", False),
     ]
     assert finals[1]["words"]
-    assert finals[1]["confidence"] < 0.12 < finals[2]["confidence"]
+    assert finals[1]["confidence"] < 0.5 < finals[2]["confidence"]
     partials = [event for event in events if event["type"] == "partial"]
     assert {event["is_rejected"] for event in partials} == {False, True}
     assert all(event["words"] and not event["text"] for event in partials if event["is_rejected"])

@@ -1,8 +1,8 @@
 """The page in headless Chromium: microphone, files, benchmark, settings, and what it says when something is missing."""
 
+import dataclasses
 import json
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import soundfile
 import soxr
 
 from runtime import Recognizer
+from runtime.confidence import Calibration, Logistic
 from runtime.features import SAMPLE_RATE_HZ
+from runtime.manifest import Manifest
 from tests.tiny_bundle import speak, write_tiny_bundle
 from tests.web.chromium import BrowserError
 from tests.web.page import Page, delay, token_differences
@@ -152,16 +154,36 @@ def test_settings_load_another_model(page, tiny, tmp_path):
         page.choose("precision", "int8")
 
 
-def test_a_model_that_does_not_load_gives_way_to_another(chromium, serve, tiny, tmp_path):
-    bundle = shutil.copytree(tiny, tmp_path / "bundle")
-    with serve(bundle) as server, chromium() as browser:
+def test_a_model_that_does_not_load_gives_way_to_another(chromium, serve, tiny):
+    with serve(tiny) as server, chromium() as browser:
         page = Page(browser, server.url)
         assert page.open()["model"]["precision"] == "int8"
-        (bundle / "model.onnx").unlink()
+        # What is served is what was checked: a file that goes away later does not matter, a resource that does would.
+        del server.resources["/bundle/model.onnx"]
         assert page.choose("precision", "fp32")["phase"] == "failed"
         assert "404" in page.text("notice")
         assert page.choose("precision", "int8")["phase"] == "ready"
         assert browser.evaluate("document.getElementById('notice').hidden")
+
+
+def test_what_is_rejected_leaves_a_mark(chromium, serve, tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "calibrated")
+    calibration = Calibration(
+        word=Logistic(bias=0.3, weight=0.9), utterance=Logistic(bias=-1.8, weight=-2.0), min_confidence=0.5
+    )
+    dataclasses.replace(Manifest.load(bundle), confidence=calibration).write(bundle)
+    pause, unclear = np.zeros(round(1.3 * 16000), np.float32), 0.5 * (speak("abcde") + speak("edcba"))
+    soundfile.write(
+        tmp_path / "mixed.wav", np.concatenate([speak("ab cd"), pause, unclear, pause, speak("bad")]), 16000
+    )
+    with serve(bundle) as server, chromium() as browser:
+        page = Page(browser, server.url)
+        page.open()
+        (entry,) = page.transcribe([tmp_path / "mixed.wav"])
+        assert (entry["result"]["text"], entry["result"]["numRejected"]) == ("ab cd bad", 1)
+        assert [word["text"] for word in entry["result"]["words"]] == ["ab", "cd", "bad"]
+        assert "(not understood)" in page.text("results")
+        assert browser.messages() == []
 
 
 def test_a_bundle_with_int8_alone(chromium, serve, tmp_path):
@@ -273,10 +295,10 @@ def test_without_permission(chromium, served):
         assert heard["error"]["hint"] in page.text("notice")
 
 
-def test_without_a_secure_page(chromium, served, tmp_path):
+def test_without_a_secure_page(chromium, serve, tiny, tmp_path):
     (path, _), *_ = write_clips(tmp_path)
-    with chromium(rules="MAP phone.test 127.0.0.1") as browser:
-        page = Page(browser, served.url.replace("localhost", "phone.test"))
+    with serve(tiny, names=["phone.test"]) as server, chromium(rules="MAP phone.test 127.0.0.1") as browser:
+        page = Page(browser, server.url.replace("localhost", "phone.test"))
         assert page.open()["model"]["isVerified"] is False
         assert "not secure" in page.text("notice")
         heard = page.start_listening()
@@ -288,15 +310,15 @@ def test_without_a_secure_page(chromium, served, tmp_path):
         assert not browser.evaluate("crossOriginIsolated")
 
 
-def test_a_bundle_that_goes_missing(chromium, serve, tiny, tmp_path):
-    bundle = shutil.copytree(tiny, tmp_path / "bundle")
-    with serve(bundle) as server, chromium() as browser:
-        (bundle / "model.int8.onnx").write_bytes(b"damaged")
+def test_a_bundle_that_goes_missing(chromium, serve, tiny):
+    with serve(tiny) as server, chromium() as browser:
+        address = "/bundle/model.int8.onnx"
+        server.resources[address] = dataclasses.replace(server.resources[address], content=b"damaged")
         page = Page(browser, server.url)
         opened = page.open()
         assert opened["phase"] == "failed"
         assert "7 bytes, the manifest says" in opened["error"]["message"]
-        shutil.rmtree(bundle)
+        del server.resources["/bundle/manifest.json"]
         opened = page.open()
         assert opened["phase"] == "failed"
         assert "404" in opened["error"]["message"]

@@ -242,7 +242,7 @@ def calibrated(tmp_path_factory):
     """A tiny bundle whose manifest has confidences and a threshold that two tones at once do not reach."""
     folder = write_tiny_bundle(tmp_path_factory.mktemp("calibrated") / "bundle")
     calibration = Calibration(
-        word=Logistic(bias=0.3, weight=0.9), utterance=Logistic(bias=1.2, weight=-2.0), min_confidence=0.12
+        word=Logistic(bias=0.3, weight=0.9), utterance=Logistic(bias=-1.8, weight=-2.0), min_confidence=0.5
     )
     dataclasses.replace(Manifest.load(folder), confidence=calibration).write(folder)
     return folder

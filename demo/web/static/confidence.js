@@ -1,7 +1,8 @@
 /** How far a result can be trusted; the same as runtime/confidence.py. */
 
 const MIN_PROBABILITY = 1e-6;
-const ENTROPY_FLOOR = 0.01;
+const ENTROPY_FLOOR = 0.1;
+const MIN_SPOKEN_FRAMES = 1e-3;
 
 /** Return 1 / (1 + exp(-(bias + weight x))). */
 function logistic({ bias, weight }, x) {
@@ -14,18 +15,19 @@ export function wordConfidence(calibration, probability) {
   return logistic(calibration.word, Math.log(p / (1 - p)));
 }
 
-/** Return the calibrated confidence of an utterance from the entropy of its frames over its number of words. */
-export function utteranceConfidence(calibration, natsPerWord) {
-  return logistic(calibration.utterance, Math.log(natsPerWord + ENTROPY_FLOOR));
+/** Return the calibrated confidence of an utterance from the entropy of its spoken frames. */
+export function utteranceConfidence(calibration, natsPerFrame) {
+  return logistic(calibration.utterance, Math.log(natsPerFrame + ENTROPY_FLOOR));
 }
 
-/** Adds up the entropy of the frames of a segment, natural logarithm. */
+/** Adds up the entropy of the frames of a segment, in nats per spoken frame: one that is not the blank, as far as it is not. */
 export class FrameEntropy {
   #first = 0;
   #totals = [0];
+  #spoken = [0];
 
   /**
-   * Take the next frames.
+   * Take the next frames; symbol 0 is the blank.
    * @param {Float32Array} logprobs frames x vocabSize, natural-log probabilities.
    * @param {number} vocabSize symbols, blank included.
    */
@@ -37,19 +39,22 @@ export class FrameEntropy {
         entropy -= Math.exp(logprob) * logprob;
       }
       this.#totals.push(this.#totals.at(-1) + Math.max(entropy, 0));
+      this.#spoken.push(this.#spoken.at(-1) + Math.max(1 - Math.exp(logprobs[row]), 0));
     }
   }
 
-  /** Return the entropy of the frames before `end`, counted from the start of the stream. */
-  nats(end) {
-    return this.#totals[this.#count(end)];
+  /** Return the nats per spoken frame before the frame `end`, counted from the start of the stream. */
+  natsPerFrame(end) {
+    const count = this.#count(end);
+    return this.#totals[count] / Math.max(this.#spoken[count], MIN_SPOKEN_FRAMES);
   }
 
   /** Drop the frames before `frame`: a segment ended there. */
   forget(frame) {
     const count = this.#count(frame);
-    const base = this.#totals[count];
-    this.#totals = this.#totals.slice(count).map((total) => total - base);
+    const rest = (sums) => sums.slice(count).map((total) => total - sums[count]);
+    this.#totals = rest(this.#totals);
+    this.#spoken = rest(this.#spoken);
     this.#first += count;
   }
 

@@ -178,7 +178,7 @@ export class Stream {
     if (!words.length) return 0;
     const calibration = this.#manifest.confidence;
     if (!calibration) return mean(words.map((word) => word.confidence));
-    return utteranceConfidence(calibration, this.#entropy.nats(end) / words.length);
+    return utteranceConfidence(calibration, this.#entropy.natsPerFrame(end));
   }
 
   #timeS(frame) {

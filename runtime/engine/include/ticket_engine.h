@@ -11,8 +11,9 @@
  * Text: the best symbol of each frame, repeats and blanks (symbol 0) removed; tokens.txt spells the symbols. Whether the
  * text is to be trusted, by the numbers of `confidence.utterance` and `min_confidence` in the bundle's manifest.json:
  *
- *   for each frame t of the utterance, each symbol v:  nats -= exp(log_probs[t][v]) * log_probs[t][v];
- *   confidence = 1 / (1 + exp(-(bias + weight * log(nats / num_words + 0.01))));
+ *   for each frame t of the utterance:  spoken += 1 - exp(log_probs[t][0]);
+ *       for each symbol v:              nats -= exp(log_probs[t][v]) * log_probs[t][v];
+ *   confidence = 1 / (1 + exp(-(bias + weight * log(nats / spoken + 0.1))));
  *   if (confidence < min_confidence) reject;                          (docs/formats.md, "Confidence")
  *
  * Threads: a model is read-only once opened, so any number of threads may step it at once, each with a workspace of
