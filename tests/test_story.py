@@ -71,7 +71,8 @@ def trained(world):
 def bundles(world, trained):
     forms = {"dense": ("level_00", []), "masked": ("level_01", []), "shrunk": ("level_01", ["--structured"])}
     for name, (level, options) in forms.items():
-        run(world, "lottery-export", trained / level, *options, "--out", world / name)
+        # Open: torch's greedy texts, which they are compared with, know no list of words.
+        run(world, "lottery-export", trained / level, *options, "--vocabulary", "open", "--out", world / name)
     return {name: world / name for name in forms}
 
 
