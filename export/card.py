@@ -24,6 +24,7 @@ ENGINE_NOTE = (
 
 # What cards of version 0.1 say among the known limits.
 _OLD_LIMIT = "- It never says that it did not understand; the word confidences are softmax values, not calibrated.\n"
+_SAME = "this model computes what the masked one does"
 _UNCALIBRATED = (
     "Not calibrated: it answers to everything, and the word confidences are softmax values. `lottery-export calibrate` "
     "mends that with dev sets of what it is for and what it is not for."
@@ -192,7 +193,7 @@ def _method(record, *, provenance):
     if provenance["structured"]:
         origin += (
             " The attention heads, feed-forward neurons and convolution channels that the ticket masks were then "
-            "removed: this model computes what the masked one does."
+            f"removed: {'what was left was trained on' if 'shrunk' in record else _SAME}."
         )
     return f"{origin} Name {record.get('name', 'unknown')}, seed {record.get('seed', 'unknown')}."
 

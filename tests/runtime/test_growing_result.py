@@ -50,7 +50,7 @@ def step(stream):
 def spelled_anew(stream, session):
     """Return the Result that one call makes of all frames of the segment, with nothing known before."""
     symbols = stream._search.best()
-    entropy = FrameEntropy()
+    entropy = FrameEntropy(blank=0)
     entropy.accept(np.concatenate(session.drawn))
     entropy.forget(stream._segment_start)
     count, end = len(symbols.ids), stream._num_decoded_frames
