@@ -55,7 +55,7 @@ def spelled_anew(stream, session):
     entropy.forget(stream._segment_start)
     count, end = len(symbols.ids), stream._num_decoded_frames
     maker = ResultMaker(TOKENIZER, calibration=UNCALIBRATED, min_confidence=0.5)
-    nats = entropy.nats(symbols, count=count, end=end)
+    nats = entropy.nats_per_frame(symbols, count=count, end=end)
     return maker(symbols, count=count, nats=nats, time_s=stream._time_s, is_final=False)
 
 
