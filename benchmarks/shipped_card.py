@@ -92,7 +92,7 @@ def complete_card(card, *, scores, rtf, processor, trust=None):
     data = tuple((name, *DATA[name]) for name in DATA)
     data = Table(header=("pack", "what it is", "licence"), rows=data).markdown()
     data += (
-        "\n\nThe weights are the mean of those that were trained on (85 %) and of those before (15 %); docs/shipped.md. "
+        "\n\nThe weights are the mean of those trained on (85 %) and of those before (15 %); docs/shipped.md. "
         "No recording is part of this package."
     )
     if trust:

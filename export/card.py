@@ -22,8 +22,6 @@ ENGINE_NOTE = (
     "engine does not multiply them."
 )
 
-# What cards of version 0.1 say among the known limits.
-_OLD_LIMIT = "- It never says that it did not understand; the word confidences are softmax values, not calibrated.\n"
 _SAME = "this model computes what the masked one does"
 _UNCALIBRATED = (
     "Not calibrated: it answers to everything, and the word confidences are softmax values. `lottery-export calibrate` "
@@ -98,7 +96,6 @@ def with_confidence(card, figures):
         card: text of a model card.
         figures: what calibrate_bundle returns.
     """
-    card = card.replace(_OLD_LIMIT, "")
     section = "\n\n".join(["## Confidence", *_confidence(figures)])
     found = re.search(r"^## Confidence\n.*?(?=\n\n## |\n*\Z)", card, re.MULTILINE | re.DOTALL)
     if found:

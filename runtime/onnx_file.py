@@ -42,6 +42,7 @@ FIELDS = {
     "SparseTensorProto": {1, 2, 3},
     "TensorProto": {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16},
 }
+_CALLABLE = {"FunctionProto", "TrainingInfoProto"}
 _NODE_OPERATOR, _NODE_DOMAIN = 4, 7
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 
@@ -56,7 +57,8 @@ def onnx_operators(data):
     Args:
         data: content of the file, as bytes.
     Returns:
-        set of (domain, operator); ONNX's own domain is "".
+        set of (domain, operator); ONNX's own domain is "". A function that the file defines, or a graph for training,
+        is one of them too: ("", "FunctionProto"), for a function may be called like an operator and call others.
     Raises:
         ModelFileError: the file is no ONNX model, ends early, nests too deep, or a tensor's data lies outside it.
     """
@@ -77,6 +79,8 @@ def onnx_operators(data):
             if child is not None:
                 _require_bytes(wire, message, number)
                 waiting.append((child, first, last, depth + 1))
+                if child in _CALLABLE:
+                    found.add(("", child))
             elif message == "NodeProto" and number in (_NODE_OPERATOR, _NODE_DOMAIN):
                 _require_bytes(wire, message, number)
                 text = data[first:last].decode(errors="replace")
